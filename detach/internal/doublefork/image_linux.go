@@ -1,0 +1,89 @@
+package doublefork
+
+import (
+	"syscall"
+	"unsafe"
+
+	"github.com/detachkit/detach/detach/internal/nofile"
+)
+
+// Spec is what the daemon is to be. All that can be done before the fork has
+// been done: files are open, the command is found.
+type Spec struct {
+	Path      string   // for execve(2), relative to Dir if it is relative
+	Args, Env []string // argv, with argv[0], and envp
+	Dir       string   // "" is the caller's
+	Umask     int      // negative: 022 OR the caller's
+	Stdio     [3]int   // descriptors that become 0, 1 and 2; each above 2
+	NOFILE    *nofile.Limit
+	PIDFile   *PIDFile
+}
+
+// PIDFile is a PID file for the daemon to put in place itself, just before it
+// execs: so at every instant the daemon runs and is named by it, or neither.
+type PIDFile struct {
+	Dir        int    // descriptor of its directory
+	Temp, Name string // Temp is written, then renamed to Name, both within Dir
+	FD         int    // Temp, open for writing
+}
+
+// image is all that the clones read and write, prepared before the fork. It
+// lives outside of the frames that parents and children share.
+type image struct {
+	path                  *byte
+	argv, envp            **byte
+	dir                   *byte
+	umask                 int
+	stdin, stdout, stderr int
+	nofile                *nofile.Limit
+
+	pidDir, pidFD    int
+	pidTemp, pidName *byte // nil: no PID file
+
+	report int   // the write end of the report pipe
+	pidfd  int32 // of the daemon, put here by the kernel; -1 before
+
+	// What the clones write: the step they are at, and buffers.
+	step    Step
+	record  record
+	zeros   [32]uint64 // SIG_DFL, for sigaction; an empty set, for sigprocmask
+	digits  [16]byte   // the PID file
+	queued  int32      // bytes in the report pipe
+	dirents [2048]byte // of /proc/self/fd
+}
+
+func newImage(s *Spec) (*image, error) {
+	m := &image{
+		umask: s.Umask,
+		stdin: s.Stdio[0], stdout: s.Stdio[1], stderr: s.Stdio[2],
+		nofile: s.NOFILE,
+		pidfd:  -1,
+	}
+	argv, err := syscall.SlicePtrFromStrings(s.Args)
+	if err != nil {
+		return nil, err
+	}
+	envp, err := syscall.SlicePtrFromStrings(s.Env)
+	if err != nil {
+		return nil, err
+	}
+	m.argv, m.envp = unsafe.SliceData(argv), unsafe.SliceData(envp)
+	if m.path, err = syscall.BytePtrFromString(s.Path); err != nil {
+		return nil, err
+	}
+	if s.Dir != "" {
+		if m.dir, err = syscall.BytePtrFromString(s.Dir); err != nil {
+			return nil, err
+		}
+	}
+	if f := s.PIDFile; f != nil {
+		m.pidDir, m.pidFD = f.Dir, f.FD
+		if m.pidTemp, err = syscall.BytePtrFromString(f.Temp); err != nil {
+			return nil, err
+		}
+		if m.pidName, err = syscall.BytePtrFromString(f.Name); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,2 @@
+// Package proc reads what /proc says of a process.
+package proc
