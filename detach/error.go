@@ -1,0 +1,71 @@
+package detach
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Error is a failed start, or a failed operation on a daemon.
+type Error struct {
+	Op   string // the step, such as "find", "open", "chdir", "exec", "verify"
+	Path string // the file it was about, or empty
+	Err  error  // the cause, mostly a syscall.Errno
+}
+
+func (e *Error) Error() string {
+	s := "detach: " + e.Op
+	if e.Path != "" {
+		s += " " + e.Path
+	}
+	return s + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// RunningError means that the PID file names a process that is alive.
+type RunningError struct {
+	PID int
+}
+
+func (e *RunningError) Error() string { return fmt.Sprintf("already running as PID %d", e.PID) }
+
+var (
+	// ErrExited means that the program was exec'd but ended before it could be
+	// verified, or, from Open, that the daemon has ended.
+	ErrExited = errors.New("exited already")
+
+	// ErrNotPIDFile means that a file exists where the PID file is to be, and
+	// is none. It is left as it is.
+	ErrNotPIDFile = errors.New("exists and is not a PID file")
+
+	// ErrNotRecord means that a file exists where the record is to be, and is
+	// none. It is left as it is.
+	ErrNotRecord = errors.New("exists and is not a record of detach")
+
+	// ErrNotDetached means that the daemon was not found as it has to be. It
+	// has been killed.
+	ErrNotDetached = errors.New("not detached")
+
+	// ErrNotLog means that a path given as a log or as standard input is a
+	// FIFO, a socket or a terminal, which does not outlive its other end.
+	ErrNotLog = errors.New("is a FIFO, a socket or a terminal, which does not outlive its other end")
+
+	// ErrNotFIFO means that a path given as a console is something else.
+	ErrNotFIFO = errors.New("is not a FIFO")
+)
+
+// InterpreterError means that the program exists, but not the interpreter that
+// it names: in its "#!" line, or as its dynamic linker.
+type InterpreterError struct {
+	Interpreter string // empty if it could not be told
+	Err         error
+}
+
+func (e *InterpreterError) Error() string {
+	if e.Interpreter == "" {
+		return "its interpreter or dynamic linker: " + e.Err.Error()
+	}
+	return "its interpreter " + e.Interpreter + ": " + e.Err.Error()
+}
+
+func (e *InterpreterError) Unwrap() error { return e.Err }

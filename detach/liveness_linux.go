@@ -1,0 +1,41 @@
+package detach
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/proc"
+)
+
+// openAlive opens a pidfd of a process that is alive and, where identity is
+// not nil, is that process. It returns ErrExited if there is none.
+//
+// The pidfd is opened first and the identity checked after: what is checked is
+// then what the pidfd holds, provided that it has not ended meanwhile.
+func openAlive(pid int, identity *Identity) (pidfd int, stat proc.Stat, err error) {
+	pidfd, err = unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH || err == unix.EINVAL || err == unix.ENOENT { // none, or a thread of one
+		return -1, stat, ErrExited
+	}
+	if err != nil {
+		return -1, stat, err
+	}
+	alive := false
+	defer func() {
+		if !alive {
+			unix.Close(pidfd)
+			pidfd = -1
+		}
+	}()
+	stat, statErr := proc.ReadStat(pid)
+	if hasEnded(pidfd) {
+		return pidfd, stat, ErrExited
+	}
+	if identity != nil && statErr == nil {
+		if boot, err := proc.BootID(); stat.Start != identity.Start || err == nil && boot != identity.BootID {
+			return pidfd, stat, ErrExited
+		}
+	}
+	// Where /proc hides it (hidepid=) the process is somebody's, and alive.
+	alive = true
+	return pidfd, stat, nil
+}

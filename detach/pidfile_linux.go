@@ -1,0 +1,262 @@
+package detach
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/doublefork"
+)
+
+// pidFile is a PID file and its record, within their directory.
+//
+// A start holds a flock(2) on the directory from before it looks at them until
+// the record is in place: no file is left of it, and while the caller may be
+// killed at any moment, the clones of the fork keep the lock until the program
+// has been exec'd.
+type pidFile struct {
+	path string // as the user named it
+	name string // within dir
+	dir  int    // descriptor
+	temp int    // descriptor of the prepared PID file, -1 before
+	next int    // descriptor of the prepared record, -1 before
+	size int    // of the prepared record, in bytes
+}
+
+func openPIDDir(path string) (*pidFile, error) {
+	dirname, name := filepath.Split(path)
+	if dirname == "" {
+		dirname = "."
+	}
+	if name == "" || name == "." || name == ".." {
+		return nil, &Error{Op: "open", Path: path, Err: unix.EISDIR}
+	}
+	dir, err := openAbove2(dirname, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, &Error{Op: "open", Path: dirname, Err: err}
+	}
+	return &pidFile{path: path, name: name, dir: dir, temp: -1, next: -1}, nil
+}
+
+func (f *pidFile) recordName() string { return f.name + ".json" }
+func (f *pidFile) tempName() string   { return "." + f.name + ".new" }
+func (f *pidFile) nextName() string   { return "." + f.name + ".json.new" }
+
+// lock waits for other starts with a PID file in this directory.
+func (f *pidFile) lock(ctx context.Context) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		err := unix.Flock(f.dir, unix.LOCK_EX|unix.LOCK_NB)
+		switch err {
+		case nil:
+			return nil
+		case unix.EINTR:
+			continue
+		case unix.EWOULDBLOCK:
+		default:
+			return &Error{Op: "lock", Path: filepath.Dir(f.path), Err: err}
+		}
+		select {
+		case <-ctx.Done():
+			return &Error{Op: "lock", Path: filepath.Dir(f.path), Err: ctx.Err()}
+		case <-time.After(pause):
+		}
+	}
+}
+
+// read returns the PID, 0 if there is no file or an empty one, and the record
+// if there is one of that PID.
+func (f *pidFile) read() (pid int, record *Record, err error) {
+	data, err := f.readFile(f.name, 64)
+	if err != nil {
+		return 0, nil, err
+	}
+	if data = bytes.TrimSpace(data); len(data) > 0 {
+		pid, err = strconv.Atoi(string(data))
+		if err != nil || pid <= 0 || pid > 1<<30 {
+			return 0, nil, &Error{Op: "open", Path: f.path, Err: ErrNotPIDFile}
+		}
+	}
+	data, err = f.readFile(f.recordName(), 8<<20)
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(data) == 0 {
+		return pid, nil, nil
+	}
+	r, err := parseRecord(data)
+	if err != nil {
+		return 0, nil, &Error{Op: "open", Path: f.path + ".json", Err: err}
+	}
+	if r.PID != pid {
+		return pid, nil, nil // of an earlier daemon
+	}
+	return pid, &r, nil
+}
+
+// readFile reads a regular file in the directory; none is an empty one.
+func (f *pidFile) readFile(name string, limit int64) ([]byte, error) {
+	path := filepath.Join(filepath.Dir(f.path), name)
+	fd, err := unix.Openat(f.dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &Error{Op: "open", Path: path, Err: err}
+	}
+	data, err := readRegular(fd, limit)
+	if err != nil {
+		return nil, &Error{Op: "read", Path: path, Err: err}
+	}
+	return data, nil
+}
+
+// claim refuses the start while the process that the file names is alive.
+func (f *pidFile) claim() error {
+	pid, record, err := f.read()
+	if err != nil || pid == 0 {
+		return err
+	}
+	var identity *Identity
+	if record != nil {
+		identity = &record.Identity
+	}
+	pidfd, _, err := openAlive(pid, identity)
+	if err == nil {
+		unix.Close(pidfd)
+		return &Error{Op: "start with", Path: f.path, Err: &RunningError{PID: pid}}
+	}
+	if err != ErrExited {
+		return &Error{Op: "look at", Path: f.path, Err: err}
+	}
+	return nil
+}
+
+// prepare makes the two files under temporary names, the record with its full
+// size, so that a disk without space is noticed before anything is started.
+func (f *pidFile) prepare(draft []byte) (err error) {
+	if f.temp, err = f.create(f.tempName()); err != nil {
+		return err
+	}
+	if f.next, err = f.create(f.nextName()); err != nil {
+		return err
+	}
+	f.size = len(draft)
+	return f.write(draft)
+}
+
+func (f *pidFile) create(name string) (int, error) {
+	path := filepath.Join(filepath.Dir(f.path), name)
+	// One may be left of a start that was killed; the lock says it is nobody's.
+	if err := unix.Unlinkat(f.dir, name, 0); err != nil && err != unix.ENOENT {
+		return -1, &Error{Op: "create", Path: path, Err: err}
+	}
+	fd, err := unix.Openat(f.dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return -1, &Error{Op: "create", Path: path, Err: err}
+	}
+	moved, err := doublefork.Above2(fd)
+	if err != nil {
+		return moved, &Error{Op: "create", Path: path, Err: err}
+	}
+	return moved, nil
+}
+
+func (f *pidFile) write(data []byte) error {
+	for offset := 0; offset < len(data); {
+		n, err := unix.Pwrite(f.next, data[offset:], int64(offset))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return &Error{Op: "write", Path: f.path + ".json", Err: err}
+		}
+		offset += n
+	}
+	return nil
+}
+
+// discard removes what is left of a daemon that has ended: the PID file first,
+// since a record alone means nothing.
+func (f *pidFile) discard() error {
+	for _, name := range []string{f.name, f.recordName()} {
+		if err := unix.Unlinkat(f.dir, name, 0); err != nil && err != unix.ENOENT {
+			return &Error{Op: "remove", Path: filepath.Join(filepath.Dir(f.path), name), Err: err}
+		}
+	}
+	return nil
+}
+
+// commit puts the record in place.
+func (f *pidFile) commit(record []byte) error {
+	if err := f.write(record); err != nil {
+		return err
+	}
+	err := unix.Ftruncate(f.next, int64(len(record)))
+	if err == nil {
+		err = unix.Renameat(f.dir, f.nextName(), f.dir, f.recordName())
+	}
+	if err != nil {
+		return &Error{Op: "write", Path: f.path + ".json", Err: err}
+	}
+	return nil
+}
+
+// abandon removes whatever a failed start has left.
+func (f *pidFile) abandon() {
+	if f.temp >= 0 {
+		_ = unix.Unlinkat(f.dir, f.tempName(), 0)
+	}
+	if f.next >= 0 {
+		_ = unix.Unlinkat(f.dir, f.nextName(), 0)
+	}
+}
+
+func (f *pidFile) close() {
+	for _, fd := range []int{f.temp, f.next, f.dir} { // the lock last
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// removePIDFile removes the PID file and record of a daemon that has ended, if
+// they are still those of this daemon.
+func removePIDFile(r Record) error {
+	if r.PIDFile == "" {
+		return nil
+	}
+	f, err := openPIDDir(r.PIDFile)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	if err := f.lock(context.Background()); err != nil {
+		return err
+	}
+	pid, record, err := f.read()
+	if err != nil || pid != r.PID || record != nil && record.Identity != r.Identity {
+		return err
+	}
+	return f.discard()
+}
+
+// readRegular reads and closes a descriptor; what is no regular file is an
+// error, what is longer than limit bytes is cut.
+func readRegular(fd int, limit int64) ([]byte, error) {
+	file := os.NewFile(uintptr(fd), "")
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, unix.EINVAL
+	}
+	return io.ReadAll(io.LimitReader(file, limit))
+}

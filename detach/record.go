@@ -1,0 +1,42 @@
+package detach
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Record is what is known of a daemon: the content of the JSON file beside its
+// PID file, named as it is with ".json" appended. Paths are absolute unless
+// the directory they are relative to could not be told.
+type Record struct {
+	Version int `json:"detach"` // of this format: 1
+	Identity
+	Session int       `json:"session"` // also the process group it was born in
+	Via     string    `json:"via"`     // how it is held: "fork"
+	Path    string    `json:"path"`    // of the program
+	Command []string  `json:"command"` // argv
+	Dir     string    `json:"dir"`     // working directory
+	Stdin   string    `json:"stdin,omitempty"`
+	Stdout  string    `json:"stdout,omitempty"`
+	Stderr  string    `json:"stderr,omitempty"`
+	Console string    `json:"console,omitempty"`
+	PIDFile string    `json:"pidfile,omitempty"`
+	Started time.Time `json:"started"`
+}
+
+const recordVersion = 1
+
+func (r *Record) encode() ([]byte, error) {
+	data, err := json.MarshalIndent(r, "", "  ")
+	return append(data, '\n'), err
+}
+
+// parseRecord parses the content of a record file. It is one if it says so:
+// another program's JSON file must not be taken for it and overwritten.
+func parseRecord(data []byte) (Record, error) {
+	var r Record
+	if json.Unmarshal(data, &r) != nil || r.Version < 1 || r.PID < 1 {
+		return Record{}, ErrNotRecord
+	}
+	return r, nil
+}

@@ -1,0 +1,260 @@
+package detach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/doublefork"
+	"github.com/detachkit/detach/detach/internal/nofile"
+	"github.com/detachkit/detach/detach/internal/proc"
+)
+
+// start takes the steps that can fail with a good message first, and those
+// that leave something behind last.
+func (c *Cmd) start(ctx context.Context) (_ *Process, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Op: "start", Path: c.Path, Err: err}
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	path, err := c.find()
+	if err != nil {
+		return nil, err
+	}
+	spec := &doublefork.Spec{Path: path, Args: c.args(), Env: c.env(), Dir: c.Dir, Umask: -1, NOFILE: raisedNOFILE()}
+	if c.Umask != nil {
+		spec.Umask = *c.Umask
+	}
+	record := c.record(path)
+
+	var file *pidFile
+	if c.PIDFile != "" {
+		if file, err = c.claimPIDFile(ctx, record); err != nil {
+			return nil, err
+		}
+		defer file.close()
+		defer func() {
+			if err != nil {
+				file.abandon()
+			}
+		}()
+	}
+	stdio, err := openStdio(c)
+	if err != nil {
+		return nil, err
+	}
+	defer stdio.close()
+	spec.Stdio = stdio.fds
+
+	if file != nil {
+		if err := file.discard(); err != nil {
+			return nil, err
+		}
+		spec.PIDFile = &doublefork.PIDFile{Dir: file.dir, Temp: file.tempName(), Name: file.name, FD: file.temp}
+	}
+	daemon, err := doublefork.Start(spec)
+	if err != nil {
+		if file != nil {
+			_ = file.discard() // killed after it was in place
+		}
+		return nil, c.forkError(path, err)
+	}
+	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD)}
+	if err = p.confirm(daemon, c.manager(), file); err != nil {
+		return nil, p.undo(file, err)
+	}
+	p.Report.Hazards = append(p.Report.Hazards, stdio.hazards...)
+	return p, nil
+}
+
+// check refuses what cannot work before anything is touched.
+func (c *Cmd) check() error {
+	for _, s := range append([]string{c.Path, c.Dir, c.PIDFile, c.Stdin, c.Stdout, c.Stderr, c.Console}, c.Args...) {
+		if strings.ContainsRune(s, 0) {
+			return &Error{Op: "argument", Path: strings.ReplaceAll(s, "\x00", `\0`), Err: unix.EINVAL}
+		}
+	}
+	for _, s := range c.Env {
+		if strings.ContainsRune(s, 0) {
+			return &Error{Op: "environment", Path: strings.ReplaceAll(s, "\x00", `\0`), Err: unix.EINVAL}
+		}
+	}
+	if c.Umask != nil && *c.Umask&^0o777 != 0 {
+		return &Error{Op: "umask", Err: unix.EINVAL}
+	}
+	if c.Dir != "" {
+		var st unix.Stat_t
+		err := unix.Stat(c.Dir, &st)
+		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			err = unix.ENOTDIR
+		}
+		if err != nil {
+			return &Error{Op: "chdir", Path: c.Dir, Err: err}
+		}
+	}
+	if err := proc.Check(); err != nil {
+		return &Error{Op: "verify", Path: "/proc", Err: err}
+	}
+	return nil
+}
+
+func (c *Cmd) manager() int {
+	if c.Manager != 0 {
+		return c.Manager
+	}
+	return os.Getpid()
+}
+
+// raisedNOFILE returns the RLIMIT_NOFILE to go back to if the current one is
+// what package syscall has made of it: the test is that of syscall/rlimit.go
+// and syscall/exec_linux.go. A manager that has set its own limit keeps it.
+func raisedNOFILE() *nofile.Limit {
+	was, known := nofile.Original()
+	if !known || was.Hard == 0 || was.Soft >= was.Hard-1 {
+		return nil
+	}
+	var now unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &now); err != nil || now.Cur != was.Hard-1 || now.Max != was.Hard {
+		return nil
+	}
+	return &was
+}
+
+// record is what is known before the start.
+func (c *Cmd) record(path string) Record {
+	return Record{
+		Version: recordVersion,
+		Via:     "fork",
+		Path:    c.absolute(path),
+		Command: c.args(),
+		Dir:     c.absolute("."),
+		Stdin:   c.absolute(c.Stdin),
+		Stdout:  c.absolute(first(c.Stdout, c.Stderr)),
+		Stderr:  c.absolute(first(c.Stderr, c.Stdout)),
+		Console: c.absolute(c.Console),
+		PIDFile: c.absolute(c.PIDFile),
+		Started: time.Now().UTC(),
+	}
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (c *Cmd) absolute(path string) string {
+	if path == "" {
+		return ""
+	}
+	path = c.resolve(path)
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path // the working directory has been deleted
+}
+
+// claimPIDFile makes sure, for as long as the file is not closed, that no other
+// daemon has it, and prepares the new one.
+func (c *Cmd) claimPIDFile(ctx context.Context, r Record) (_ *pidFile, err error) {
+	file, err := openPIDDir(c.resolve(c.PIDFile))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			file.abandon()
+			file.close()
+		}
+	}()
+	if err = file.lock(ctx); err != nil {
+		return nil, err
+	}
+	if err = file.claim(); err != nil {
+		return nil, err
+	}
+	boot, err := proc.BootID()
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return nil, &Error{Op: "read", Path: "boot_id", Err: err}
+	}
+	// As long as it can become.
+	r.Identity = Identity{PID: math.MaxInt32, Start: math.MaxUint64, BootID: boot}
+	r.Session = math.MaxInt32
+	draft, err := r.encode()
+	if err != nil {
+		return nil, &Error{Op: "encode", Path: file.path + ".json", Err: err}
+	}
+	return file, file.prepare(draft)
+}
+
+// forkError says what a step of the double fork was about.
+func (c *Cmd) forkError(path string, err error) error {
+	var step *doublefork.Error
+	if !errors.As(err, &step) {
+		return &Error{Op: "fork", Err: err}
+	}
+	e := &Error{Op: step.Step.String(), Err: step.Errno}
+	switch step.Step {
+	case doublefork.Chdir:
+		e.Path = c.Dir
+	case doublefork.DupStdin:
+		e.Path = first(c.Console, c.Stdin)
+	case doublefork.DupStdout:
+		e.Path = first(c.Stdout, c.Stderr)
+	case doublefork.DupStderr:
+		e.Path = first(c.Stderr, c.Stdout)
+	case doublefork.WritePIDFile, doublefork.PlacePIDFile:
+		e.Path = c.resolve(c.PIDFile)
+	case doublefork.Exec:
+		e.Path = path
+		if step.Errno == unix.ENOENT {
+			e.Err = interpreterError(c.resolve(path), step.Errno)
+		}
+	}
+	return e
+}
+
+// confirm verifies the daemon and writes its record.
+func (p *Process) confirm(d doublefork.Process, manager int, file *pidFile) error {
+	report, stat, err := verify(d, manager)
+	if err != nil {
+		return &Error{Op: "verify", Path: p.Record.Path, Err: err}
+	}
+	boot, _ := proc.BootID()
+	p.Report = report
+	p.Record.Identity = Identity{PID: d.PID, Start: stat.Start, BootID: boot}
+	p.Record.Session = d.Intermediate
+	if file == nil {
+		return nil
+	}
+	data, err := p.Record.encode()
+	if err != nil {
+		return &Error{Op: "encode", Path: file.path + ".json", Err: err}
+	}
+	return file.commit(data)
+}
+
+// undo ends a daemon that must not stay, and returns why it must not. The lock
+// on the directory is held.
+func (p *Process) undo(file *pidFile, reason error) error {
+	defer p.Close()
+	if err := control(p.handle, doublefork.Kill); err != nil && err != unix.ESRCH {
+		// A set-user-ID program, for one. Its PID file is true: leave it.
+		return &Error{Op: "kill", Path: strconv.Itoa(p.PID), Err: fmt.Errorf("%w, after: %w", err, reason)}
+	}
+	if file != nil {
+		_ = file.discard()
+	}
+	return reason
+}

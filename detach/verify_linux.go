@@ -1,0 +1,114 @@
+package detach
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/doublefork"
+	"github.com/detachkit/detach/detach/internal/proc"
+)
+
+// verify looks at a new daemon from outside. The report is worth something
+// only if the error is nil: otherwise the daemon was not seen, or not as it
+// has to be.
+func verify(d doublefork.Process, manager int) (Report, proc.Stat, error) {
+	stat, err := proc.ReadStat(d.PID)
+	if hasEnded(d.PIDFD) {
+		return Report{}, stat, ErrExited
+	}
+	// It is alive now, so what was read before was about it.
+	if err != nil {
+		return Report{}, stat, err
+	}
+	report := Report{Checks: []Check{
+		checkExec(stat),
+		checkSession(stat, manager),
+		checkLeader(stat, d),
+		checkTerminal(stat),
+		checkParent(stat, d, manager),
+		{Name: "alive", OK: true, Got: "state " + string(stat.State), Want: "not ended"},
+	}}
+	if isManager(stat.Parent, manager) {
+		report.Hazards = append(report.Hazards, reaperHazard(stat.Parent))
+	}
+	for _, c := range report.Checks {
+		if !c.OK && !(c.Name == "parent" && len(report.Hazards) > 0) {
+			return report, stat, fmt.Errorf("%w: %s: %s, want %s", ErrNotDetached, c.Name, c.Got, c.Want)
+		}
+	}
+	return report, stat, nil
+}
+
+func checkExec(s proc.Stat) Check {
+	got := "executed"
+	if !s.Execed() {
+		got = "forked, not executed"
+	}
+	return Check{Name: "exec", OK: s.Execed(), Got: got, Want: "executed"}
+}
+
+func checkSession(s proc.Stat, manager int) Check {
+	own, _ := unix.Getsid(0)
+	theirs, err := unix.Getsid(manager)
+	if err != nil { // it has ended meanwhile
+		theirs = own
+	}
+	return Check{
+		Name: "session",
+		OK:   s.Session != own && s.Session != theirs,
+		Got:  strconv.Itoa(s.Session),
+		Want: fmt.Sprintf("new, not the manager's %d", theirs),
+	}
+}
+
+// A session leader can get a controlling terminal by opening one. A program
+// may make a session of its own as soon as it runs; that is its own affair and
+// tells nothing of how it was started.
+func checkLeader(s proc.Stat, d doublefork.Process) Check {
+	c := Check{Name: "leader", OK: d.PID != d.Intermediate, Got: "no session leader", Want: "no session leader"}
+	switch {
+	case !c.OK:
+		c.Got = "session leader"
+	case s.Session == d.PID:
+		c.Got = "session leader by its own setsid"
+	}
+	return c
+}
+
+func checkTerminal(s proc.Stat) Check {
+	got := "none"
+	if s.TTY != 0 {
+		got = fmt.Sprintf("device %d:%d", unix.Major(uint64(s.TTY)), unix.Minor(uint64(s.TTY)))
+	}
+	return Check{Name: "terminal", OK: s.TTY == 0, Got: got, Want: "none"}
+}
+
+// Orphans go to the nearest subreaper, not always to PID 1.
+func checkParent(s proc.Stat, d doublefork.Process, manager int) Check {
+	return Check{
+		Name: "parent",
+		OK:   !isManager(s.Parent, manager) && s.Parent != d.Intermediate,
+		Got:  strconv.Itoa(s.Parent),
+		Want: fmt.Sprintf("neither the manager %d nor the forker %d", manager, d.Intermediate),
+	}
+}
+
+func isManager(pid, manager int) bool { return pid == manager || pid == os.Getpid() }
+
+func reaperHazard(pid int) Hazard {
+	if pid == 1 {
+		return Hazard{
+			Code:   HazardReaper,
+			Text:   "the manager is PID 1 of its PID namespace: when it ends, the kernel kills everything in it",
+			Remedy: "run an init as PID 1 of the container (docker run --init) and restart the manager below it",
+		}
+	}
+	return Hazard{
+		Code:   HazardReaper,
+		Text:   fmt.Sprintf("the manager, PID %d, is a subreaper: the daemon stays in its process tree, and whoever walks and kills that tree kills the daemon", pid),
+		Remedy: "start it from a process that is no subreaper (PR_SET_CHILD_SUBREAPER)",
+	}
+}
