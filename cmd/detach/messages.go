@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/detachkit/detach/detach"
+)
+
+// All that detach says on standard error is said here: "detach: step path:
+// cause", lower case, no full stop; what to do about it on a line of its own.
+
+// Exit statuses, after env(1), nohup(1) and timeout(1) of coreutils.
+const (
+	statusStarted   = 0
+	statusExited    = 123
+	statusFailed    = 125
+	statusCannotRun = 126
+	statusNotFound  = 127
+)
+
+func exitStatus(err error) int {
+	var e *detach.Error
+	switch {
+	case errors.Is(err, detach.ErrExited):
+		return statusExited
+	case !errors.As(err, &e):
+		return statusFailed
+	case e.Op == "find" && errors.Is(err, fs.ErrNotExist):
+		return statusNotFound
+	case e.Op == "find", e.Op == "exec":
+		return statusCannotRun
+	}
+	return statusFailed
+}
+
+func report(stderr io.Writer, err error) {
+	fmt.Fprintln(stderr, err)
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintln(stderr, "hint:", hint)
+	}
+}
+
+func warn(stderr io.Writer, hazards []detach.Hazard) {
+	for _, h := range hazards {
+		fmt.Fprintln(stderr, "detach: warning:", h.Text)
+		if h.Remedy != "" {
+			fmt.Fprintln(stderr, "hint:", h.Remedy)
+		}
+	}
+}
+
+// underlying takes the step and path off an error of package os.
+func underlying(err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+func hintFor(err error) string {
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return usage.hint
+	}
+	var e *detach.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	switch e.Op {
+	case "find":
+		return findHint(e)
+	case "exec":
+		return execHint(e)
+	case "fork", "second fork":
+		if errors.Is(err, syscall.EAGAIN) {
+			return "a limit on processes has been reached: ulimit -u, or pids.max of the cgroup"
+		}
+	case "lock":
+		if errors.Is(err, context.DeadlineExceeded) {
+			return "somebody else holds a lock on this folder; give the PID file a folder of its own"
+		}
+		return "keep the PID file on a local file system, such as /run"
+	case "verify":
+		if errors.Is(err, detach.ErrExited) {
+			return "it ended at once; its log, or running it in the foreground, tells why"
+		}
+		if e.Path == "/proc" {
+			return "mount it for this PID namespace: mount -t proc proc /proc"
+		}
+	}
+	return fileHint(e)
+}
+
+func findHint(e *detach.Error) string {
+	switch {
+	case errors.Is(e, fs.ErrNotExist) && !strings.Contains(e.Path, "/"):
+		return "give its path, or another PATH with -E PATH=..."
+	case errors.Is(e, fs.ErrNotExist) && !filepath.IsAbs(e.Path):
+		return "a relative path is relative to the directory given with -C"
+	case errors.Is(e, fs.ErrPermission):
+		return "make it executable (chmod +x), and its folder accessible and not mounted noexec"
+	}
+	return ""
+}
+
+func execHint(e *detach.Error) string {
+	var interpreter *detach.InterpreterError
+	switch {
+	case errors.As(e, &interpreter):
+		return "install it, or correct the first line of the script (a carriage return at its end counts)"
+	case errors.Is(e, syscall.ENOEXEC):
+		return "a script needs #!/bin/sh or the like as its first line, or its interpreter before it: detach -- sh " + e.Path +
+			"; a binary has to be for this machine"
+	case errors.Is(e, syscall.E2BIG):
+		return "the arguments and the environment are too long together; pass them in a file"
+	}
+	return ""
+}
+
+func fileHint(e *detach.Error) string {
+	var running *detach.RunningError
+	switch {
+	case errors.As(e, &running):
+		return "stop it first, or choose another PID file"
+	case errors.Is(e, detach.ErrNotPIDFile), errors.Is(e, detach.ErrNotRecord):
+		return "nothing was overwritten; choose another name with -p"
+	case errors.Is(e, detach.ErrNotLog):
+		return "log to a file, and let readers follow it: tail -F FILE"
+	case errors.Is(e, detach.ErrNotFIFO):
+		return "nothing was overwritten; choose another name with --console"
+	case (e.Op == "open" || e.Op == "create" || e.Op == "create FIFO") && errors.Is(e, fs.ErrNotExist):
+		return "create its folder first: mkdir -p " + filepath.Dir(e.Path)
+	}
+	return ""
+}
