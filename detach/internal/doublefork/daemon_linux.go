@@ -48,14 +48,13 @@ func forkDaemon(m *image) (pid uintptr, errno syscall.Errno) {
 	}
 	if errno == 0 {
 		// So late that until here nothing but SIGKILL ends this process, not
-		// even a SIGXFSZ for the PID file.
-		m.step, errno = UnblockSignals, sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&m.zeros)), 0, sigsetLen, 0)
-	}
-	if errno == 0 {
+		// even a SIGXFSZ for the PID file. It cannot fail: where it does, Go
+		// programs do not run at all.
+		sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&m.zeros)), 0, sigsetLen, 0)
 		m.step, errno = Exec, sys(unix.SYS_EXECVE, uintptr(unsafe.Pointer(m.path)), uintptr(unsafe.Pointer(m.argv)), uintptr(unsafe.Pointer(m.envp)), 0, 0)
-	}
-	if m.pidName != nil && m.step > PlacePIDFile {
-		sys(unix.SYS_UNLINKAT, uintptr(m.pidDir), uintptr(unsafe.Pointer(m.pidName)), 0, 0, 0)
+		if m.pidName != nil {
+			sys(unix.SYS_UNLINKAT, uintptr(m.pidDir), uintptr(unsafe.Pointer(m.pidName)), 0, 0, 0)
+		}
 	}
 	reportFailure(m, m.step, errno)
 	exit(1)

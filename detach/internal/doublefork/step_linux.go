@@ -17,7 +17,6 @@ const (
 	SetNOFILE
 	WritePIDFile
 	PlacePIDFile
-	UnblockSignals
 	Exec
 )
 
@@ -34,7 +33,6 @@ var stepNames = [...]string{
 	SetNOFILE:        "set RLIMIT_NOFILE",
 	WritePIDFile:     "write PID file",
 	PlacePIDFile:     "rename PID file",
-	UnblockSignals:   "unblock signals",
 	Exec:             "exec",
 }
 

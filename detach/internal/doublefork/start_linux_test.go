@@ -1,0 +1,344 @@
+package doublefork
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/nofile"
+	"github.com/detachkit/detach/detach/lab"
+	"github.com/detachkit/detach/detach/lab/seccomp"
+)
+
+// The test process is a subreaper: whatever a start leaves becomes its child,
+// and wait4 tells of it.
+func TestMain(m *testing.M) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// bench is one start to be: a program that blocks, and a PID file.
+type bench struct {
+	dir  string
+	spec *Spec
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	require.NoError(t, err)
+	null, err = Above2(null)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	dirfd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	require.NoError(t, err)
+	temp, err := unix.Openat(dirfd, "temp", unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o644)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		for _, fd := range []int{null, dirfd, temp} {
+			unix.Close(fd)
+		}
+	})
+	return &bench{dir, &Spec{
+		Path:    "/bin/sh",
+		Args:    []string{"sh", "-c", "read wait"},
+		Env:     []string{"A=b"},
+		Umask:   -1,
+		Stdio:   [3]int{openBlocking(t), null, null},
+		PIDFile: &PIDFile{Dir: dirfd, Temp: "temp", Name: "pid", FD: temp},
+	}}
+}
+
+// openBlocking opens what a read of blocks on.
+func openBlocking(t *testing.T) int {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, unix.Mkfifo(path, 0o600))
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+func (b *bench) pidFile() string { return filepath.Join(b.dir, "pid") }
+
+// end kills and reaps a daemon of the test.
+func end(t *testing.T, p Process) {
+	t.Helper()
+	require.NoError(t, Kill(p.PIDFD))
+	unix.Close(p.PIDFD)
+	_, err := unix.Wait4(p.PID, nil, 0, nil)
+	require.NoError(t, err)
+}
+
+// openNow returns which descriptors this process has.
+func openNow(t *testing.T) []int {
+	t.Helper()
+	return slices.Sorted(maps.Keys(lab.Descriptors(t, os.Getpid())))
+}
+
+func requireNoChild(t *testing.T) {
+	t.Helper()
+	pid, err := unix.Wait4(-1, nil, unix.WALL|unix.WNOHANG, nil)
+	require.Equal(t, unix.ECHILD, err, "child %d is left", pid)
+}
+
+func TestStart(t *testing.T) {
+	b := newBench(t)
+	before := openNow(t)
+	p, err := Start(b.spec)
+	require.NoError(t, err)
+
+	s, ok := lab.ReadStatus(p.PID)
+	require.True(t, ok)
+	require.Equal(t, p.Intermediate, s.Int(t, "NSsid"))
+	require.Equal(t, p.Intermediate, s.Int(t, "NSpgid"))
+	require.NotEqual(t, p.PID, p.Intermediate)
+	require.Equal(t, os.Getpid(), s.Int(t, "PPid"), "of the subreaper, which is this process")
+	require.Equal(t, "0000000000000000", s["SigBlk"])
+	require.Equal(t, "0000000000000000", s["SigIgn"])
+	content, err := os.ReadFile(b.pidFile())
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprintln(p.PID), string(content))
+
+	end(t, p)
+	requireNoChild(t)
+	require.Equal(t, before, openNow(t))
+}
+
+const (
+	cloneOfIntermediate = unix.CLONE_FILES
+	cloneOfDaemon       = unix.CLONE_PIDFD
+	cloneKinds          = unix.CLONE_FILES | unix.CLONE_PIDFD | unix.CLONE_THREAD
+)
+
+// Every branch of both clones is walked: each step fails once, says so and
+// leaves nothing. A function in them that grows its stack would end this test
+// with a fatal error.
+func TestEachStepFails(t *testing.T) {
+	cases := []struct {
+		name  string
+		rules []seccomp.Rule
+		spoil func(*testing.T, *Spec)
+		step  Step
+		errno syscall.Errno
+	}{
+		{name: "first fork",
+			rules: []seccomp.Rule{{Call: unix.SYS_CLONE, Arg: cloneFlagsArg, Mask: cloneKinds, Value: cloneOfIntermediate, Errno: unix.EAGAIN}},
+			step:  ForkIntermediate, errno: unix.EAGAIN},
+		{name: "setsid",
+			rules: []seccomp.Rule{{Call: unix.SYS_SETSID, Errno: unix.EPERM}},
+			step:  Setsid, errno: unix.EPERM},
+		{name: "second fork",
+			rules: []seccomp.Rule{{Call: unix.SYS_CLONE, Arg: cloneFlagsArg, Mask: cloneKinds, Value: cloneOfDaemon, Errno: unix.EAGAIN}},
+			step:  ForkDaemon, errno: unix.EAGAIN},
+		{name: "signal dispositions",
+			rules: []seccomp.Rule{{Call: unix.SYS_RT_SIGACTION, Mask: ^uint32(0), Value: 64, Errno: unix.EPERM}},
+			step:  ResetSignals, errno: unix.EPERM},
+		{name: "chdir",
+			spoil: func(_ *testing.T, s *Spec) { s.Dir = "/nonexistent" },
+			step:  Chdir, errno: unix.ENOENT},
+		{name: "stdin",
+			spoil: func(_ *testing.T, s *Spec) { s.Stdio[0] = 1 << 20 },
+			step:  DupStdin, errno: unix.EBADF},
+		{name: "stdout",
+			spoil: func(_ *testing.T, s *Spec) { s.Stdio[1] = 1 << 20 },
+			step:  DupStdout, errno: unix.EBADF},
+		{name: "stderr",
+			spoil: func(_ *testing.T, s *Spec) { s.Stdio[2] = 1 << 20 },
+			step:  DupStderr, errno: unix.EBADF},
+		{name: "close_range for a reason of its own",
+			rules: []seccomp.Rule{{Call: unix.SYS_CLOSE_RANGE, Errno: unix.EIO}},
+			step:  CloseDescriptors, errno: unix.EIO},
+		{name: "no close_range and no /proc/self/fd",
+			rules: []seccomp.Rule{{Call: unix.SYS_CLOSE_RANGE, Errno: unix.ENOSYS},
+				{Call: unix.SYS_OPENAT, Arg: 2, Mask: unix.O_DIRECTORY, Value: unix.O_DIRECTORY, Errno: unix.EACCES}},
+			step: CloseDescriptors, errno: unix.EACCES},
+		{name: "no close_range and no listing",
+			rules: []seccomp.Rule{{Call: unix.SYS_CLOSE_RANGE, Errno: unix.ENOSYS}, {Call: unix.SYS_GETDENTS64, Errno: unix.EIO}},
+			step:  CloseDescriptors, errno: unix.EIO},
+		{name: "no close_range and no fcntl",
+			rules: []seccomp.Rule{{Call: unix.SYS_CLOSE_RANGE, Errno: unix.ENOSYS},
+				{Call: unix.SYS_FCNTL, Arg: 1, Mask: ^uint32(0), Value: unix.F_SETFD, Errno: unix.EPERM}},
+			step: CloseDescriptors, errno: unix.EPERM},
+		{name: "RLIMIT_NOFILE",
+			rules: []seccomp.Rule{{Call: unix.SYS_PRLIMIT64, Errno: unix.EPERM}},
+			spoil: func(_ *testing.T, s *Spec) { s.NOFILE = &nofile.Limit{Soft: 100, Hard: 100} },
+			step:  SetNOFILE, errno: unix.EPERM},
+		{name: "PID file on a full disk",
+			spoil: func(t *testing.T, s *Spec) { s.PIDFile.FD = openFull(t) },
+			step:  WritePIDFile, errno: unix.ENOSPC},
+		{name: "PID file above RLIMIT_FSIZE",
+			spoil: func(t *testing.T, _ *Spec) { limitFileSize(t, 0) },
+			step:  WritePIDFile, errno: unix.EFBIG},
+		{name: "PID file cut short",
+			spoil: func(t *testing.T, _ *Spec) { limitFileSize(t, 1) },
+			step:  WritePIDFile, errno: unix.ENOSPC},
+		{name: "rename of the PID file",
+			rules: []seccomp.Rule{{Call: unix.SYS_RENAMEAT2, Errno: unix.EROFS}},
+			step:  PlacePIDFile, errno: unix.EROFS},
+		{name: "exec",
+			spoil: func(_ *testing.T, s *Spec) { s.Path = "/nonexistent" },
+			step:  Exec, errno: unix.ENOENT},
+		{name: "exec without a PID file",
+			spoil: func(_ *testing.T, s *Spec) { s.Path, s.PIDFile = "/", nil },
+			step:  Exec, errno: unix.EACCES},
+	}
+	reached := map[Step]bool{}
+	for _, c := range cases {
+		reached[c.step] = true
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			if c.spoil != nil {
+				c.spoil(t, b.spec)
+			}
+			before := openNow(t)
+			err := startUnder(t, b.spec, c.rules)
+			require.Equal(t, &Error{c.step, c.errno}, err)
+			requireNoChild(t)
+			require.NoFileExists(t, b.pidFile())
+			require.Equal(t, before, openNow(t))
+		})
+	}
+	for step := range stepNames {
+		require.NotEmpty(t, stepNames[step])
+		require.True(t, reached[Step(step)], "no case fails at %q", Step(step))
+	}
+}
+
+// startUnder starts with some system calls failing, in a thread that ends with
+// the goroutine.
+func startUnder(t *testing.T, s *Spec, rules []seccomp.Rule) error {
+	t.Helper()
+	result := make(chan error)
+	go func() {
+		if len(rules) > 0 {
+			runtime.LockOSThread()
+			if err := seccomp.Install(rules...); err != nil {
+				result <- err
+				return
+			}
+		}
+		p, err := Start(s)
+		if err == nil {
+			end(t, p)
+		}
+		result <- err
+	}()
+	return <-result
+}
+
+func openFull(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Open("/dev/full", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+// limitFileSize sets RLIMIT_FSIZE. A SIGXFSZ must not end the daemon-to-be
+// before it has reported.
+func limitFileSize(t *testing.T, bytes uint64) {
+	t.Helper()
+	var was unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &was))
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: was.Max}))
+	t.Cleanup(func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &was)) })
+}
+
+// Old kernels and seccomp filters: without close_range nothing else changes.
+func TestDescriptorsAreClosedWithoutCloseRange(t *testing.T) {
+	for _, errno := range []syscall.Errno{unix.ENOSYS, unix.EPERM, unix.EINVAL} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			b := newBench(t)
+			// More than one buffer of directory entries, all inheritable.
+			for range 300 {
+				fd, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
+				require.NoError(t, err)
+				t.Cleanup(func() { unix.Close(fd) })
+			}
+			open := make(chan map[int]string)
+			go func() {
+				runtime.LockOSThread()
+				defer close(open)
+				if err := seccomp.Install(seccomp.Rule{Call: unix.SYS_CLOSE_RANGE, Errno: errno}); err != nil {
+					t.Error(err)
+					return
+				}
+				p, err := Start(b.spec)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer end(t, p)
+				open <- lab.Descriptors(t, p.PID)
+			}()
+			fds := <-open
+			<-open
+			require.Len(t, fds, 3)
+			require.Contains(t, fds, 0)
+			require.Contains(t, fds, 1)
+			require.Contains(t, fds, 2)
+		})
+	}
+}
+
+// Somebody kills the intermediate: before there is a daemon, and after, when
+// only the kernel has told the caller of it.
+func TestIntermediateKilled(t *testing.T) {
+	for name, rule := range map[string]seccomp.Rule{
+		"before the daemon": {Call: unix.SYS_SETSID, Kill: true},
+		"after the daemon":  {Call: unix.SYS_IOCTL, Arg: 1, Mask: ^uint32(0), Value: unix.TIOCINQ, Kill: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if shareMemory == 0 && rule.Call == unix.SYS_IOCTL {
+				t.Skip("without shared memory the caller cannot know of the daemon")
+			}
+			b := newBench(t)
+			before := openNow(t)
+			err := startUnder(t, b.spec, []seccomp.Rule{rule})
+			require.ErrorIs(t, err, ErrInterrupted)
+			// A daemon that had been started is dead, and this process, its
+			// reaper, finds it so.
+			for {
+				var status unix.WaitStatus
+				_, err := unix.Wait4(-1, &status, unix.WALL|unix.WNOHANG, nil)
+				if err == unix.ECHILD {
+					break
+				}
+				require.NoError(t, err)
+				require.Equal(t, unix.SIGKILL, status.Signal())
+			}
+			require.Equal(t, before, openNow(t))
+		})
+	}
+}
+
+func TestStringsWithZeroBytes(t *testing.T) {
+	for name, spoil := range map[string]func(*Spec){
+		"path":     func(s *Spec) { s.Path = "a\x00" },
+		"argument": func(s *Spec) { s.Args = []string{"a\x00"} },
+		"variable": func(s *Spec) { s.Env = []string{"a\x00"} },
+		"dir":      func(s *Spec) { s.Dir = "a\x00" },
+		"temp":     func(s *Spec) { s.PIDFile.Temp = "a\x00" },
+		"name":     func(s *Spec) { s.PIDFile.Name = "a\x00" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			spoil(b.spec)
+			_, err := Start(b.spec)
+			require.ErrorIs(t, err, unix.EINVAL)
+			requireNoChild(t)
+		})
+	}
+}
