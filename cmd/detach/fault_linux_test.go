@@ -33,11 +33,11 @@ func newAttempt(t *testing.T) *attempt {
 	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 	t.Cleanup(func() {
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-		for _, err := unix.Wait4(-1, nil, unix.WALL, nil); err != unix.ECHILD; {
-			_, err = unix.Wait4(-1, nil, unix.WALL, nil)
+		for _, pid := range lab.WithArgument(t, a.mark) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+			_, _ = unix.Wait4(pid, nil, 0, nil)
 		}
 	})
-	lab.KillMarked(t, a.mark)
 	return a
 }
 
