@@ -1,0 +1,115 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A birth is what a probe was born with: all that a launcher handed down.
+type birth struct {
+	PID      int    `json:"pid"`
+	Start    uint64 `json:"start_time"` // clock ticks since boot
+	Parent   int    `json:"parent"`
+	Group    int    `json:"process_group"`
+	Session  int    `json:"session"`
+	Terminal int    `json:"terminal"` // device number, 0 for none
+	// OpensTerminal tells whether /dev/tty can be opened, which is the proof
+	// of a controlling terminal.
+	OpensTerminal bool           `json:"opens_terminal"`
+	Descriptors   map[int]string `json:"descriptors"`
+	Blocked       string         `json:"signals_blocked"` // hexadecimal, as in /proc
+	Ignored       string         `json:"signals_ignored"`
+	Umask         string         `json:"umask"`
+	Directory     string         `json:"directory"`
+	OpenFiles     limit          `json:"open_files"` // RLIMIT_NOFILE
+	Cgroups       []string       `json:"cgroups"`
+}
+
+// A limit is a resource limit as /proc prints it, a number or "unlimited".
+type limit struct {
+	Soft string `json:"soft"`
+	Hard string `json:"hard"`
+}
+
+func (b *birth) identity() identity { return identity{b.PID, b.Start} }
+
+// deaf returns the signals that have no effect. For a program that never
+// unblocks any, a blocked signal is as good as an ignored one.
+func (b *birth) deaf() (sigset, error) {
+	blocked, err := strconv.ParseUint(b.Blocked, 16, 64)
+	if err != nil {
+		return 0, err
+	}
+	ignored, err := strconv.ParseUint(b.Ignored, 16, 64)
+	return sigset(blocked | ignored), err
+}
+
+// takeBirth says what this process was born with.
+//
+// What the Go runtime changes when it starts was saved by the script before
+// it: lines of /proc/self/status and /proc/self/limits as they were then.
+func takeBirth(saved string) (*birth, error) {
+	descriptors, err := inheritedDescriptors()
+	if err != nil {
+		return nil, err
+	}
+	self, err := readStat(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	openFiles, err := parseOpenFiles(saved)
+	if err != nil {
+		return nil, err
+	}
+	cgroups, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	// A directory that has been removed is no reason not to be born.
+	directory, _ := os.Readlink("/proc/self/cwd")
+	fields := parseFields(saved)
+	return &birth{
+		PID:           self.pid,
+		Start:         self.start,
+		Parent:        self.parent,
+		Group:         self.group,
+		Session:       self.session,
+		Terminal:      self.terminal,
+		OpensTerminal: opensTerminal(),
+		Descriptors:   descriptors,
+		Blocked:       fields["SigBlk"],
+		Ignored:       fields["SigIgn"],
+		Umask:         fields["Umask"],
+		Directory:     directory,
+		OpenFiles:     openFiles,
+		Cgroups:       strings.Split(strings.TrimSpace(string(cgroups)), "\n"),
+	}, nil
+}
+
+func opensTerminal() bool {
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	_ = unix.Close(fd)
+	return true
+}
+
+// parseOpenFiles finds the limit of open files in /proc/PID/limits.
+func parseOpenFiles(limits string) (limit, error) {
+	const name = "Max open files"
+	for line := range strings.Lines(limits) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			if values := strings.Fields(rest); len(values) >= 2 {
+				return limit{Soft: values[0], Hard: values[1]}, nil
+			}
+		}
+	}
+	return limit{}, fmt.Errorf("parse limits: no line %q", name)
+}

@@ -1,0 +1,130 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A launchError says why a launcher has not launched a probe. It is a result,
+// not a failure of detachtest.
+type launchError struct {
+	cause string
+	said  string // what the launcher or the manager wrote
+}
+
+func (e *launchError) Error() string {
+	if e.said == "" {
+		return e.cause
+	}
+	return e.cause + ": " + strings.ReplaceAll(strings.TrimSpace(e.said), "\n", " | ")
+}
+
+// settledBeats is after how many beats of the probe a launcher that is still
+// there is taken for one that stays, as nohup does: a second.
+const settledBeats = int(time.Second / beatInterval)
+
+// launch waits until the probe is there and its launcher has come to rest:
+// it has ended, has become the probe, or seems to stay. Before, the probe
+// might still be a descendant of the manager only because nobody had the time
+// to detach it.
+func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, error) {
+	born := make(chan *birth, 1)
+	bornError := make(chan error, 1)
+	go func() {
+		b, err := s.nest.awaitBirth()
+		if err != nil {
+			bornError <- err
+			return
+		}
+		born <- b
+	}()
+	deadline := time.After(timeout)
+	tick := time.NewTicker(beatInterval / 2)
+	defer tick.Stop()
+
+	var b *birth
+	var launcher int // PID
+	remarks := s.remarks
+	rested := false
+	for {
+		if b != nil && (rested || b.PID == launcher || s.nest.beats() >= settledBeats) && s.nest.beats() > 0 {
+			return b, nil
+		}
+		var probeEnded <-chan struct{}
+		if s.probe != nil {
+			probeEnded = s.probe.ended
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-deadline:
+			return nil, s.absent(b, timeout)
+		case err := <-bornError:
+			return nil, err
+		case b = <-born:
+			probe, err := hold(b.identity())
+			if err != nil {
+				return nil, &launchError{cause: "the probe ended at once, or is in another PID namespace"}
+			}
+			s.probe = probe
+		case r, ok := <-remarks:
+			switch {
+			case !ok:
+				remarks = nil // the manager has ended
+			case r.Launched != 0:
+				launcher = r.Launched
+			case r.Failed != "":
+				return nil, &launchError{cause: r.Failed}
+			case r.Killed:
+				return nil, &launchError{"the launcher was killed by a signal", r.Stderr}
+			case r.Exited != nil && *r.Exited != 0:
+				return nil, &launchError{fmt.Sprintf("the launcher exited with status %d", *r.Exited), r.Stderr}
+			case r.Exited != nil:
+				rested = true
+			}
+		case <-s.manager.ended:
+			return nil, s.managerEnded(remarks)
+		case <-probeEnded:
+			return nil, &launchError{cause: "the probe ended before anybody harmed its manager"}
+		case <-tick.C:
+		}
+	}
+}
+
+// absent says that no probe has come to life in time.
+func (s *stage) absent(b *birth, timeout time.Duration) error {
+	if b != nil {
+		return &launchError{cause: fmt.Sprintf("the probe did not beat in %v: its output is stuck", timeout)}
+	}
+	e := &launchError{fmt.Sprintf("no probe in %v", timeout), s.output()}
+	if s.socket != nil {
+		if r, err := s.order(orderStderr, func(remark) bool { return true }); err == nil {
+			e.said = r.Stderr
+		}
+	}
+	return e
+}
+
+// managerEnded says why the manager ended before its time. The reason may
+// still be on its way.
+func (s *stage) managerEnded(remarks <-chan remark) error {
+	for remarks != nil {
+		r, ok := <-remarks
+		if !ok {
+			break
+		}
+		if r.Failed != "" {
+			return &launchError{cause: r.Failed}
+		}
+	}
+	e := &launchError{"the manager ended before anybody harmed it", s.output()}
+	if s.socket != nil {
+		return errors.New(e.Error()) // detachtest's own
+	}
+	return e
+}

@@ -1,0 +1,77 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// placeholder stands in a launcher where the probe belongs.
+const placeholder = "{}"
+
+// A launcher is a way of starting a program: a column of the report.
+type launcher struct {
+	name  string
+	words []string
+	shell bool // words is one line for sh
+	// manager tells that the command is the manager itself. It finds the probe
+	// in its environment, so nothing is appended or replaced.
+	manager bool
+}
+
+// parseLauncher reads NAME=COMMAND.
+func parseLauncher(s string) (launcher, error) {
+	name, command, ok := strings.Cut(s, "=")
+	words := strings.Fields(command)
+	if !ok || name == "" || len(words) == 0 {
+		return launcher{}, fmt.Errorf("launcher %q is not NAME=COMMAND", s)
+	}
+	return launcher{name: name, words: words}, nil
+}
+
+// command returns the arguments that start the probe, a file's path.
+func (l launcher) command(probe string) []string {
+	if l.shell {
+		return []string{"/bin/sh", "-c", l.line(probe)}
+	}
+	if l.manager {
+		return l.words
+	}
+	if !slices.Contains(l.words, placeholder) {
+		return append(slices.Clone(l.words), probe)
+	}
+	command := slices.Clone(l.words)
+	for i, word := range command {
+		if word == placeholder {
+			command[i] = probe
+		}
+	}
+	return command
+}
+
+// line returns the line for sh that starts the probe.
+func (l launcher) line(probe string) string {
+	line := strings.Join(l.words, " ")
+	switch {
+	case l.manager:
+		return line
+	case strings.Contains(line, placeholder):
+		return strings.ReplaceAll(line, placeholder, quote(probe))
+	default:
+		return line + " " + quote(probe)
+	}
+}
+
+// quote quotes a word for sh, but only where it must: a placeholder may stand
+// inside quotes of the user's own.
+func quote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%,", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

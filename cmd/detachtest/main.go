@@ -1,0 +1,136 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The exit statuses.
+const (
+	statusSurvived = 0
+	statusDied     = 1
+	statusError    = 125 // detachtest itself failed, wrong usage included
+)
+
+// version is set by packagers; without it the build tells.
+var version string
+
+// roles are what detachtest starts itself as, by the first argument. They have
+// at least one more.
+var roles = map[string]func(args []string) error{
+	probeWord:   beProbe,
+	managerWord: beManager,
+	shellWord:   beShell,
+}
+
+func main() {
+	if len(os.Args) > 2 {
+		if be, ok := roles[os.Args[1]]; ok {
+			if err := be(os.Args[2:]); err != nil {
+				complain(os.Stderr, err)
+				os.Exit(statusError)
+			}
+			os.Exit(0)
+		}
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main without the process around it.
+func run(args []string, stdout, stderr io.Writer) (status int) {
+	o, err := parseOptions(args)
+	if err != nil {
+		complain(stderr, err, "detachtest --help shows how it is used")
+		return statusError
+	}
+	switch {
+	case o.help:
+		err = write(stdout, usage)
+	case o.version:
+		err = write(stdout, "detachtest "+buildVersion()+"\n")
+	case o.list:
+		err = write(stdout, listDeaths())
+	default:
+		status, err = test(o, stdout)
+	}
+	if err != nil {
+		complain(stderr, err)
+		return statusError
+	}
+	return status
+}
+
+// test runs the matrix and writes the report.
+func test(o *options, stdout io.Writer) (status int, err error) {
+	if err := keepDescriptors(); err != nil {
+		return 0, err
+	}
+	// Caught here, these signals are at their defaults in what is started,
+	// even if detachtest was started with them ignored.
+	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer cancel()
+	m := &matrix{launchers: o.launchers, deaths: o.deaths}
+	if err := m.run(ctx, o.timeout); err != nil {
+		return 0, err
+	}
+	if o.format == formatJSON {
+		err = writeJSON(stdout, m)
+	} else {
+		err = writeTable(stdout, m, wantsColour(stdout))
+	}
+	if err != nil || m.survived() {
+		return statusSurvived, err
+	}
+	return statusDied, nil
+}
+
+// complain writes an error, and hints on lines of their own.
+func complain(w io.Writer, err error, hints ...string) {
+	fmt.Fprintf(w, "detachtest: %v\n", err)
+	for _, hint := range hints {
+		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+}
+
+func write(w io.Writer, s string) error {
+	_, err := io.WriteString(w, s)
+	return err
+}
+
+func listDeaths() string {
+	var b strings.Builder
+	for _, d := range deaths {
+		fmt.Fprintf(&b, "%-14s %s\n", d.name, d.who)
+	}
+	fmt.Fprintf(&b, "\nAlways first:\n%-14s %s\n", control.name, control.who)
+	return b.String()
+}
+
+// wantsColour tells whether w is a terminal whose user has not declined.
+func wantsColour(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "(unknown)"
+}

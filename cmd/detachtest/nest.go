@@ -1,0 +1,132 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A nest is the private directory of one trial, where the probe is hatched and
+// leaves its signs of life.
+type nest struct {
+	dir string
+	// bornPipe gets a line when a probe has been born.
+	bornPipe *os.File
+}
+
+// The files of a nest.
+const (
+	probeFile  = "probe"  // a script that becomes the probe
+	birthFile  = "birth"  // what the probe was born with, JSON
+	bornFile   = "born"   // a FIFO: the birth file is there
+	beatFile   = "beat"   // how often the probe's heart has beaten
+	outputFile = "output" // what the manager wrote
+)
+
+// aliveFile lies beside the nests, locked by detachtest for as long as it
+// lives: the kernel drops the lock however it ends.
+const aliveFile = "alive"
+
+// probeScript becomes the probe. It is a script first because the Go runtime
+// changes signal dispositions and RLIMIT_NOFILE before the first line of a Go
+// program runs: it hands over what /proc said before. It uses nothing but what
+// is built into sh, since the launcher would see another process, and needs no
+// arguments, so that it can be started by all that can start a program.
+const probeScript = `#!/bin/sh
+saved=
+save() {
+	while IFS= read -r line; do
+		case $line in
+		Sig*:* | Umask:* | "Max open files"*) saved="$saved$line
+" ;;
+		esac
+	done
+}
+save </proc/self/status
+save </proc/self/limits
+exec %s ` + probeWord + ` %s "$saved"
+`
+
+// newNest makes a nest in dir, which must not exist.
+func newNest(dir string) (*nest, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	n := &nest{dir: dir}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{beatFile, outputFile} {
+		if err := os.WriteFile(n.path(name), nil, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	script := fmt.Sprintf(probeScript, quote(self), quote(dir))
+	// A process forked while the script is open for writing would hold it open
+	// until its exec, and the kernel does not run a file that is being written.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(n.probe(), []byte(script), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, err
+	}
+	born := n.path(bornFile)
+	if err := unix.Mkfifo(born, 0o600); err != nil {
+		return nil, &os.PathError{Op: "mkfifo", Path: born, Err: err}
+	}
+	// Opened for writing too: without a writer it would report EOF.
+	n.bornPipe, err = os.OpenFile(born, os.O_RDWR|unix.O_NONBLOCK, 0)
+	return n, err
+}
+
+func (n *nest) path(name string) string { return filepath.Join(n.dir, name) }
+
+// probe is the path of the executable file that becomes the probe.
+func (n *nest) probe() string { return n.path(probeFile) }
+
+// awaitBirth blocks until a probe is born or the nest is torn down.
+func (n *nest) awaitBirth() (*birth, error) {
+	if _, err := n.bornPipe.Read(make([]byte, 1)); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(n.path(birthFile))
+	if err != nil {
+		return nil, err
+	}
+	b := &birth{}
+	if err := json.Unmarshal(data, b); err != nil {
+		return nil, &os.PathError{Op: "parse", Path: n.path(birthFile), Err: err}
+	}
+	return b, nil
+}
+
+// beats returns how often the probe has beaten.
+func (n *nest) beats() int {
+	data, err := os.ReadFile(n.path(beatFile))
+	if err != nil {
+		return 0
+	}
+	beats, _ := strconv.Atoi(strings.TrimSpace(string(data))) // empty before the first beat
+	return beats
+}
+
+// beatInterval is how long a probe rests between two beats.
+const beatInterval = 20 * time.Millisecond
+
+// tearDown removes the nest. A probe that still lived would end by it.
+func (n *nest) tearDown() error {
+	if n.bornPipe != nil {
+		_ = n.bornPipe.Close()
+	}
+	return os.RemoveAll(n.dir)
+}

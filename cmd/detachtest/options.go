@@ -1,0 +1,115 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// options are what the command line says.
+type options struct {
+	launchers []launcher
+	deaths    []death
+	timeout   time.Duration
+	format    string
+	list      bool
+	version   bool
+	help      bool
+}
+
+// The formats of the report.
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+)
+
+// parseOptions parses the command line. It neither prints nor exits.
+func parseOptions(args []string) (*options, error) {
+	o := &options{timeout: 30 * time.Second, format: formatTable}
+	var shell, manager bool
+	var only, skip string
+	flags := flag.NewFlagSet("detachtest", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	for _, f := range []struct {
+		define      func(name string)
+		short, long string
+	}{
+		{func(name string) { flags.BoolVar(&shell, name, false, "") }, "s", "shell"},
+		{func(name string) { flags.BoolVar(&manager, name, false, "") }, "m", "manager"},
+		{func(name string) { flags.Func(name, "", o.addLauncher) }, "L", "launcher"},
+		{func(name string) { flags.StringVar(&only, name, "", "") }, "o", "only"},
+		{func(name string) { flags.StringVar(&skip, name, "", "") }, "x", "skip"},
+		{func(name string) { flags.DurationVar(&o.timeout, name, o.timeout, "") }, "t", "timeout"},
+		{func(name string) { flags.StringVar(&o.format, name, o.format, "") }, "f", "format"},
+		{func(name string) { flags.BoolVar(&o.list, name, false, "") }, "l", "list"},
+		{func(name string) { flags.BoolVar(&o.version, name, false, "") }, "V", "version"},
+		{func(name string) { flags.BoolVar(&o.help, name, false, "") }, "h", "help"},
+	} {
+		f.define(f.short)
+		f.define(f.long)
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if o.help || o.list || o.version {
+		return o, nil
+	}
+	if o.format != formatTable && o.format != formatJSON {
+		return nil, fmt.Errorf("unknown format %q", o.format)
+	}
+	if o.timeout <= 0 {
+		return nil, fmt.Errorf("timeout %v is not positive", o.timeout)
+	}
+	if words := flags.Args(); len(words) > 0 {
+		if shell && len(words) > 1 {
+			return nil, errors.New("--shell takes one line: put it in quotes")
+		}
+		o.launchers = slices.Insert(o.launchers, 0, launcher{name: strings.Join(words, " "), words: words})
+	}
+	if len(o.launchers) == 0 {
+		return nil, errors.New("no launcher given")
+	}
+	for i := range o.launchers {
+		o.launchers[i].shell, o.launchers[i].manager = shell, manager
+	}
+	var err error
+	o.deaths, err = selectDeaths(only, skip)
+	return o, err
+}
+
+func (o *options) addLauncher(s string) error {
+	l, err := parseLauncher(s)
+	o.launchers = append(o.launchers, l)
+	return err
+}
+
+// selectDeaths returns the deaths in only, or all of them, that are not in
+// skip, in their usual order. Both are lists with commas, empty for none.
+func selectDeaths(only, skip string) ([]death, error) {
+	names := func(list string) []string {
+		return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	wanted, unwanted := names(only), names(skip)
+	for _, name := range slices.Concat(wanted, unwanted) {
+		if !slices.ContainsFunc(deaths, func(d death) bool { return d.name == name }) {
+			return nil, fmt.Errorf("unknown death %q", name)
+		}
+	}
+	var selected []death
+	for _, d := range deaths {
+		if (only == "" || slices.Contains(wanted, d.name)) && !slices.Contains(unwanted, d.name) {
+			selected = append(selected, d)
+		}
+	}
+	if len(selected) == 0 {
+		return nil, errors.New("no death is left to survive")
+	}
+	return selected, nil
+}

@@ -1,0 +1,139 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An identity tells a process from all others of this boot. A PID alone does
+// not: it is given out again.
+type identity struct {
+	pid   int
+	start uint64 // clock ticks since boot
+}
+
+// A process is a hold on one process, whoever its parent is. It cannot come to
+// mean another one.
+type process struct {
+	identity
+	pidfd int
+	// ended is closed when the process is dead, reaped or not; at then says
+	// since when.
+	ended chan struct{}
+	at    time.Time
+}
+
+// hold takes hold of a process. The pidfd is opened before the identity is
+// checked, so there is no moment in which the PID could change its meaning.
+func hold(id identity) (*process, error) {
+	pidfd, err := unix.PidfdOpen(id.pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open pidfd of process %d: %w", id.pid, err)
+	}
+	s, err := readStat(id.pid)
+	if err == nil && s.identity != id {
+		err = unix.ESRCH
+	}
+	if err != nil {
+		_ = unix.Close(pidfd)
+		return nil, fmt.Errorf("identify process %d: %w", id.pid, err)
+	}
+	return holdPidfd(id, pidfd), nil
+}
+
+// holdPidfd takes hold of the process that pidfd, which it now owns, is known
+// to mean.
+func holdPidfd(id identity, pidfd int) *process {
+	p := &process{identity: id, pidfd: pidfd, ended: make(chan struct{})}
+	go func() {
+		poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		for poll[0].Revents == 0 {
+			_, _ = unix.Poll(poll, -1)
+		}
+		p.at = time.Now()
+		close(p.ended)
+	}()
+	return p
+}
+
+// signal sends a signal. To signal a dead process is no error.
+func (p *process) signal(sig unix.Signal) error {
+	err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("send %s to process %d: %w", unix.SignalName(sig), p.pid, err)
+	}
+	return nil
+}
+
+func (p *process) dead() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// reap takes the status of a dead process. It is known only where detachtest
+// is its parent by now.
+func (p *process) reap() (status unix.WaitStatus, known bool) {
+	// Asking by pidfd first makes sure that the PID, next, means this one.
+	if err := unix.Waitid(unix.P_PIDFD, p.pidfd, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		return 0, false
+	}
+	pid, err := unix.Wait4(p.pid, &status, unix.WNOHANG, nil)
+	return status, err == nil && pid == p.pid
+}
+
+// kill makes sure that the process is dead.
+func (p *process) kill() error {
+	if err := p.signal(unix.SIGKILL); err != nil {
+		return err
+	}
+	return p.awaitKill()
+}
+
+// awaitKill waits for the end of a process that got SIGKILL.
+func (p *process) awaitKill() error {
+	select {
+	case <-p.ended:
+		return nil
+	case <-time.After(killTimeout):
+		return fmt.Errorf("kill process %d: still there after %v", p.pid, killTimeout)
+	}
+}
+
+// killTimeout is how long the kernel is given to end a process that got
+// SIGKILL. One that is stuck in a system call stays, whatever is done.
+const killTimeout = 10 * time.Second
+
+// release lets go of a process. The pidfd of a living one stays open: it is
+// being watched.
+func (p *process) release() {
+	if p.dead() {
+		_ = unix.Close(p.pidfd)
+	}
+}
+
+// killAll kills processes by identity, all of them before it waits for the
+// first, not minding those that have ended since they were listed.
+func killAll(list []stat) error {
+	var errs []error
+	var held []*process
+	for _, s := range list {
+		if p, err := hold(s.identity); err == nil {
+			held = append(held, p)
+			errs = append(errs, p.signal(unix.SIGKILL))
+		}
+	}
+	for _, p := range held {
+		errs = append(errs, p.awaitKill())
+		p.release()
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,98 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// A trial is one launch by one launcher and one death.
+type trial struct {
+	launcher launcher
+	death    death
+	dir      string // for the nest; it does not exist yet
+	timeout  time.Duration
+}
+
+// run returns the verdict. An error is one of detachtest itself.
+func (t trial) run(ctx context.Context) (v verdict, err error) {
+	v = verdict{Launcher: t.launcher.name, Death: t.death.name}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s under %s: %w", v.Launcher, v.Death, err)
+		}
+	}()
+	if t.launcher.manager && t.death.pipes {
+		v.Outcome, v.Why = notRun, "the pipes are the manager's own, where nobody else can close them"
+		return v, nil
+	}
+	// See raise. The thread must last as long as the manager.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	n, err := newNest(t.dir)
+	if err != nil {
+		return v, err
+	}
+	s, err := raise(n, t.launcher, t.death.terminal)
+	defer func() { err = errors.Join(err, s.tearDown()) }()
+	if err == nil {
+		v.Birth, err = s.launch(ctx, t.timeout)
+	}
+	if failure, ok := errors.AsType[*launchError](err); ok {
+		v.Outcome, v.Why = launchFailed, "launch failed: "+failure.Error()
+		return v, nil
+	}
+	if err != nil {
+		return v, err
+	}
+	return v, t.judge(ctx, s, &v)
+}
+
+// judge deals the death and sees what becomes of the probe.
+func (t trial) judge(ctx context.Context, s *stage, v *verdict) error {
+	since, blow := time.Now(), t.death.blow
+	if err := t.death.deal(ctx, s); err != nil {
+		return err
+	}
+	if blow == "" {
+		var err error
+		if v.Note, err = t.outlive(ctx, s); err != nil {
+			return err
+		}
+		since, blow = s.manager.at, "the manager"
+	}
+	var err error
+	if v.Outcome, err = s.watch(ctx); err != nil {
+		return err
+	}
+	switch v.Outcome {
+	case died:
+		v.Signal, v.Why, err = s.causeOfDeath(since, blow)
+	case frozen:
+		v.Why = fmt.Sprintf("frozen: it lives, but has not got a line written for %v", frozenAfter)
+	}
+	return err
+}
+
+// outlive waits for the manager to die, and helps where it does not.
+func (t trial) outlive(ctx context.Context, s *stage) (note string, err error) {
+	select {
+	case <-s.manager.ended:
+		return "", nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	case <-time.After(t.timeout):
+	}
+	return fmt.Sprintf("the manager did not end of it in %v, and was killed", t.timeout), s.manager.kill()
+}
+
+// nestDir names the nest of a trial in a way that a person can follow.
+func nestDir(base string, column int, d death) string {
+	return filepath.Join(base, fmt.Sprintf("%d-%s", column+1, d.name))
+}

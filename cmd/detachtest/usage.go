@@ -1,0 +1,40 @@
+//go:build linux
+
+package main
+
+const usage = `Usage:
+  detachtest [flags] -- LAUNCHER [ARG...]
+  detachtest [flags] --shell -- 'LINE'
+  detachtest [flags] --manager -- CMD [ARG...]
+  detachtest [flags] --launcher NAME=COMMAND [--launcher NAME=COMMAND...]
+
+Show which deaths of its manager a program survives that was started by
+LAUNCHER. LAUNCHER is a command prefix: the probe is appended to it, or takes
+the place of each argument that is {}.
+
+  -s, --shell                  run the launcher, one line, by sh; {} in it is
+                               the probe
+  -m, --manager                CMD is itself the manager that is to die: it
+                               starts the executable file $DETACHTEST_PROBE by
+                               its own means, and stays
+  -L, --launcher NAME=COMMAND  one more column; COMMAND is split at spaces, or
+                               is the line with --shell
+  -o, --only LIST              only these deaths, separated by commas
+  -x, --skip LIST              all deaths but these
+  -t, --timeout D              how long a launcher may take to start the probe,
+                               and a manager to end (default 30s)
+  -f, --format FORMAT          table (default) or json
+  -l, --list                   say which deaths there are, and who deals them
+  -V, --version                print the version
+  -h, --help                   print this help
+
+Exit status: 0 the probe survived every death that could be staged, 1 it did
+not, 125 detachtest itself failed.
+
+Examples:
+  detachtest -- nohup
+  detachtest -- setsid -f
+  detachtest --shell -- 'nohup {} >/dev/null 2>&1 &'
+  detachtest --manager -- python3 manager.py
+  detachtest -L nohup=nohup -L 'setsid=setsid -f'
+`

@@ -1,0 +1,110 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An outcome is what became of the probe.
+type outcome string
+
+const (
+	survived     outcome = "survived"      // it lives, and beats as before
+	died         outcome = "died"          // it is dead
+	frozen       outcome = "frozen"        // it lives, but does not beat any more
+	launchFailed outcome = "launch-failed" // there was none
+	notRun       outcome = "not-run"       // the death cannot be staged here
+)
+
+// A verdict is what one launcher came to under one death.
+type verdict struct {
+	Launcher string  `json:"launcher"`
+	Death    string  `json:"death"`
+	Outcome  outcome `json:"outcome"`
+	// Signal is what the probe died of, if it did and that can be known.
+	Signal string `json:"signal,omitempty"`
+	// Why says in words why it did not survive.
+	Why string `json:"why,omitempty"`
+	// Note says what was odd about the death itself.
+	Note  string `json:"note,omitempty"`
+	Birth *birth `json:"birth,omitempty"`
+}
+
+const (
+	// survivalBeats is how many beats after the death prove survival. A probe
+	// that was sent a signal does not come to beat once, and one that meets a
+	// broken pipe does so at the next; the rest is for parents that end late
+	// and take the probe with them.
+	survivalBeats = 10
+	// frozenAfter is for how long a living probe has to be silent to be called
+	// frozen: two hundred and fifty beats, which no load explains.
+	frozenAfter = 250 * beatInterval
+)
+
+// watch looks what becomes of the probe.
+func (s *stage) watch(ctx context.Context) (outcome, error) {
+	first := s.nest.beats()
+	last, grown := first, time.Now()
+	tick := time.NewTicker(beatInterval / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-s.probe.ended:
+			return died, nil
+		case <-tick.C:
+		}
+		beats := s.nest.beats()
+		if beats > last {
+			last, grown = beats, time.Now()
+		}
+		switch {
+		case s.probe.dead(): // it may have beaten on until now
+		case beats >= first+survivalBeats:
+			return survived, nil
+		case time.Since(grown) > frozenAfter:
+			return frozen, nil
+		}
+	}
+}
+
+// causeOfDeath says what the probe died of, and how long after since: the
+// moment that blow, in words, happened. It takes the manager with it, whose
+// child the probe may be: only then can its status be had.
+func (s *stage) causeOfDeath(since time.Time, blow string) (signal, why string, err error) {
+	if err := s.manager.kill(); err != nil {
+		return "", "", err
+	}
+	when := "with " + blow
+	if after := s.probe.at.Sub(since).Round(time.Millisecond); after > 0 {
+		when = fmt.Sprintf("%v after %s", after, blow)
+	}
+	status, known := s.probe.reap()
+	switch {
+	case !known:
+		return "", "died " + when + ", of what only its parent knows", nil
+	case status.Signaled():
+		signal = unix.SignalName(status.Signal())
+		return signal, fmt.Sprintf("died of %s %s%s", signal, when, explanation(status.Signal())), nil
+	default:
+		return "", fmt.Sprintf("exited with status %d %s", status.ExitStatus(), when), nil
+	}
+}
+
+// explanation adds to a signal what its name does not tell everybody.
+func explanation(sig unix.Signal) string {
+	switch sig {
+	case unix.SIGPIPE:
+		return ": it wrote to a pipe that nobody reads any more"
+	case unix.SIGHUP:
+		return ": its terminal is gone"
+	default:
+		return ""
+	}
+}
