@@ -24,8 +24,8 @@ func control(handle *os.File, f func(fd int) error) error {
 		return err
 	}
 	var result error
-	if err := conn.Control(func(fd uintptr) { result = f(int(fd)) }); err != nil {
-		return err
+	if conn.Control(func(fd uintptr) { result = f(int(fd)) }) != nil {
+		return os.ErrClosed // the only reason, but not what package os calls it here
 	}
 	return result
 }

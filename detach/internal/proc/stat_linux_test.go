@@ -1,0 +1,57 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+const line = "4711 (%s) S 12 4700 4699 34816 -1 4194368 112 0 0 0 1 2 0 0 20 0 1 0 123456789 8192000 208 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+
+func TestParseStat(t *testing.T) {
+	want := Stat{State: 'S', Parent: 12, Group: 4700, Session: 4699, TTY: 34816, Flags: 4194368, Start: 123456789}
+	// The program chooses its name, up to 15 bytes of anything; the kernel
+	// threads' are longer.
+	for _, name := range []string{"sleep", "", "a b", ") S 1 2 3", "(", ")", "((", "))", "a\nb", "\xff", "kworker/R-kvfree_rcu_reclaim"} {
+		s, err := ParseStat(fmt.Appendf(nil, line, name))
+		require.NoError(t, err, "%q", name)
+		require.Equal(t, want, s, "%q", name)
+		require.False(t, s.Execed())
+	}
+}
+
+func TestParseStatRefuses(t *testing.T) {
+	for _, data := range []string{"", "\n", "4711", "4711 (sleep", "4711 (sleep)", "4711 (sleep) S", "4711 (sleep) SS 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+		"4711 (sleep) S x 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "4711 (sleep) S 1 1 1 1 1 -1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+		"4711 (sleep) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 -1", "4711 (sleep) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"} {
+		_, err := ParseStat([]byte(data))
+		require.ErrorIs(t, err, errStat, "%q", data)
+	}
+}
+
+func FuzzParseStat(f *testing.F) {
+	f.Add(fmt.Appendf(nil, line, "sleep"))
+	f.Add(fmt.Appendf(nil, line, ") S 1 2 3 4 5 6"))
+	f.Add([]byte("1 () S"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, _ = ParseStat(data) // no panic
+	})
+}
+
+func TestReadStatOfThisProcess(t *testing.T) {
+	s, err := ReadStat(os.Getpid())
+	require.NoError(t, err)
+	session, err := unix.Getsid(0)
+	require.NoError(t, err)
+	require.Equal(t, os.Getppid(), s.Parent)
+	require.Equal(t, unix.Getpgrp(), s.Group)
+	require.Equal(t, session, s.Session)
+	require.True(t, s.Execed())
+	require.NoError(t, Check())
+
+	_, err = ReadStat(1 << 30)
+	require.ErrorIs(t, err, unix.ENOENT)
+}
