@@ -25,6 +25,8 @@ type attempt struct {
 	t    *testing.T
 	dir  string
 	mark string // an argument of the daemon, to find it by
+
+	chain []string // what is to exec the daemon
 }
 
 func newAttempt(t *testing.T) *attempt {
@@ -45,7 +47,7 @@ func newAttempt(t *testing.T) *attempt {
 // was said on standard error.
 func (a *attempt) run(prefix []string, flags ...string) (status int, stderr string) {
 	a.t.Helper()
-	args := slices.Concat(prefix, []string{lab.Bin(a.t, "detach")}, flags, []string{"--", "sleep", a.mark})
+	args := slices.Concat(prefix, []string{lab.Bin(a.t, "detach")}, flags, []string{"--"}, a.chain, []string{"sleep", a.mark})
 	// strace waits for a daemon that should not be there: end it, and fail.
 	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
 	defer cancel()

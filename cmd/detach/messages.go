@@ -133,7 +133,7 @@ func fileHint(e *detach.Error) string {
 	case errors.Is(e, detach.ErrNotPIDFile), errors.Is(e, detach.ErrNotRecord):
 		return "nothing was overwritten; choose another name with -p"
 	case errors.Is(e, detach.ErrNotLog):
-		return "log to a file, and let readers follow it: tail -F FILE"
+		return "log to a file and let readers follow it with tail -F; --console makes a FIFO the standard input"
 	case errors.Is(e, detach.ErrNotFIFO):
 		return "nothing was overwritten; choose another name with --console"
 	case (e.Op == "open" || e.Op == "create" || e.Op == "create FIFO") && errors.Is(e, fs.ErrNotExist):
