@@ -32,7 +32,7 @@ type Cmd struct {
 	Stdin string
 
 	// Stdout and Stderr are log files, opened for appending and created with
-	// mode 0640. If one of them is empty both go to the other, and a file
+	// mode 0640; their directories have to exist. If one of them is empty both go to the other, and a file
 	// named by both is opened once. A terminal, a FIFO or a socket is refused,
 	// because it does not outlive its other end.
 	//

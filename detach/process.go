@@ -23,8 +23,9 @@ type Process struct {
 // again.
 //
 // A PID file without a Record (its writer was killed before it could write it,
-// or was another program) is believed while its process is alive; the Record
-// then holds the identity of that process and nothing else.
+// or was another program) is believed while its process is alive. The Record
+// then has Version 0 and holds the identity of that process, which may be a
+// stranger that has got the PID: think before you signal it.
 func Open(pidfile string) (*Process, error) {
 	return open(pidfile)
 }
@@ -49,8 +50,9 @@ func (p *Process) Wait(ctx context.Context) error {
 }
 
 // Kill ends the daemon at once with SIGKILL, waits until it is gone, and
-// removes its PID file and record: it undoes the start. It ends no process
-// that the daemon has started.
+// removes its PID file and record: it undoes the start. Of a daemon that has
+// ended already it removes the files. It ends no process that the daemon has
+// started.
 func (p *Process) Kill() error { return p.kill() }
 
 // Close releases the pidfd. The daemon goes on.
