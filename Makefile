@@ -20,7 +20,7 @@ PYTEST  := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs -p no:cacheprovi
 .PHONY: all run test race repeat bench cross lint vuln gameserver panel install clean help
 
 all: ## build bin/detach and bin/detachtest, statically (the default)
-	$(GO) build -trimpath -o $(BIN)/ ./cmd/...
+	$(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/ ./cmd/...
 
 run: all ## show the main job in a few seconds: a manager is killed, its server lives
 	$(GO) run ./examples/tour -detach $(BIN)/detach

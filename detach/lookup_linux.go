@@ -28,8 +28,8 @@ func (c *Cmd) resolve(path string) string {
 }
 
 // find returns the path to execute, as execvp(3) finds it in the directory and
-// environment of the daemon.
-func (c *Cmd) find() (string, error) {
+// environment env of the daemon.
+func (c *Cmd) find(env []string) (string, error) {
 	if strings.Contains(c.Path, "/") {
 		if err := c.checkExecutable(c.Path); err != nil {
 			return "", &Error{Op: "find", Path: c.Path, Err: err}
@@ -39,7 +39,7 @@ func (c *Cmd) find() (string, error) {
 	if c.Path == "" {
 		return "", &Error{Op: "find", Path: `""`, Err: unix.ENOENT}
 	}
-	path, ok := lookupEnv(c.env(), "PATH")
+	path, ok := lookupEnv(env, "PATH")
 	if !ok {
 		path = defaultPath
 	}

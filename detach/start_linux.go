@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,11 +28,12 @@ func (c *Cmd) start(ctx context.Context) (_ *Process, err error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	path, err := c.find()
+	env := c.env()
+	path, err := c.find(env)
 	if err != nil {
 		return nil, err
 	}
-	spec := &doublefork.Spec{Path: path, Args: c.args(), Env: c.env(), Dir: c.Dir, Umask: -1, NOFILE: raisedNOFILE()}
+	spec := &doublefork.Spec{Path: path, Args: c.args(), Env: env, Dir: c.Dir, Umask: -1, NOFILE: raisedNOFILE()}
 	if c.Umask != nil {
 		spec.Umask = *c.Umask
 	}
@@ -132,37 +134,30 @@ func raisedNOFILE() *nofile.Limit {
 
 // record is what is known before the start.
 func (c *Cmd) record(path string) Record {
+	cwd, err := os.Getwd()
+	absolute := func(path string) string {
+		if path == "" {
+			return ""
+		}
+		path = c.resolve(path)
+		if filepath.IsAbs(path) || err != nil { // the working directory may have been deleted
+			return path
+		}
+		return filepath.Join(cwd, path)
+	}
 	return Record{
 		Version: recordVersion,
 		Via:     "fork",
-		Path:    c.absolute(path),
+		Path:    absolute(path),
 		Command: c.args(),
-		Dir:     c.absolute("."),
-		Stdin:   c.absolute(c.Stdin),
-		Stdout:  c.absolute(first(c.Stdout, c.Stderr)),
-		Stderr:  c.absolute(first(c.Stderr, c.Stdout)),
-		Console: c.absolute(c.Console),
-		PIDFile: c.absolute(c.PIDFile),
+		Dir:     absolute("."),
+		Stdin:   absolute(c.Stdin),
+		Stdout:  absolute(cmp.Or(c.Stdout, c.Stderr)),
+		Stderr:  absolute(cmp.Or(c.Stderr, c.Stdout)),
+		Console: absolute(c.Console),
+		PIDFile: absolute(c.PIDFile),
 		Started: time.Now().UTC(),
 	}
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-func (c *Cmd) absolute(path string) string {
-	if path == "" {
-		return ""
-	}
-	path = c.resolve(path)
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path // the working directory has been deleted
 }
 
 // claimPIDFile makes sure, for as long as the file is not closed, that no other
@@ -209,11 +204,11 @@ func (c *Cmd) forkError(path string, err error) error {
 	case doublefork.Chdir:
 		e.Path = c.Dir
 	case doublefork.DupStdin:
-		e.Path = first(c.Console, c.Stdin)
+		e.Path = cmp.Or(c.Console, c.Stdin)
 	case doublefork.DupStdout:
-		e.Path = first(c.Stdout, c.Stderr)
+		e.Path = cmp.Or(c.Stdout, c.Stderr)
 	case doublefork.DupStderr:
-		e.Path = first(c.Stderr, c.Stdout)
+		e.Path = cmp.Or(c.Stderr, c.Stdout)
 	case doublefork.WritePIDFile, doublefork.PlacePIDFile:
 		e.Path = c.resolve(c.PIDFile)
 	case doublefork.Exec:

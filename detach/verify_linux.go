@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,7 +16,7 @@ import (
 // only if the error is nil: otherwise the daemon was not seen, or not as it
 // has to be.
 func verify(d doublefork.Process, manager int) (Report, proc.Stat, error) {
-	stat, err := proc.ReadStat(d.PID)
+	stat, err := readExeced(d.PID, d.PIDFD)
 	if hasEnded(d.PIDFD) {
 		return Report{}, stat, ErrExited
 	}
@@ -40,6 +41,25 @@ func verify(d doublefork.Process, manager int) (Report, proc.Stat, error) {
 		}
 	}
 	return report, stat, nil
+}
+
+// execPatience is how long the kernel may take for the rest of an exec.
+const execPatience = 10 * time.Second
+
+// readExeced reads the state of the daemon once its exec is complete. The
+// kernel wakes the parent of a vfork when the old memory is given up, and only
+// then marks the process as executed (begin_new_exec in fs/exec.c): on a loaded
+// machine it may be seen in between. From there on an exec does not fail any
+// more, it could only end the process.
+func readExeced(pid, pidfd int) (proc.Stat, error) {
+	deadline := time.Now().Add(execPatience)
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+		stat, err := proc.ReadStat(pid)
+		if err != nil || stat.Execed() || hasEnded(pidfd) || time.Now().After(deadline) {
+			return stat, err
+		}
+		time.Sleep(pause)
+	}
 }
 
 func checkExec(s proc.Stat) Check {
