@@ -67,6 +67,9 @@ func Command(name string, arg ...string) *Cmd {
 // Start starts the program detached from the caller and returns when it has
 // been exec'd and verified.
 //
+// As with os/exec, a child of another goroutine's start holds copies of this
+// process's descriptors until its own exec, for some microseconds.
+//
 // The context bounds the time spent waiting for another start with a PID file
 // in the same directory; it does not end the daemon later.
 //

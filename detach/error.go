@@ -3,6 +3,8 @@ package detach
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // Error is a failed start, or a failed operation on a daemon.
@@ -15,12 +17,20 @@ type Error struct {
 func (e *Error) Error() string {
 	s := "detach: " + e.Op
 	if e.Path != "" {
-		s += " " + e.Path
+		s += " " + quoteOdd(e.Path)
 	}
 	return s + ": " + e.Err.Error()
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// quoteOdd keeps a message on one line, and shows what cannot be seen.
+func quoteOdd(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(path)
+	}
+	return path
+}
 
 // RunningError means that the PID file names a process that is alive.
 type RunningError struct {
@@ -41,6 +51,10 @@ var (
 	// ErrNotRecord means that a file exists where the record is to be, and is
 	// none. It is left as it is.
 	ErrNotRecord = errors.New("exists and is not a record of detach")
+
+	// ErrIsPIDFile means that a log, a console or an input file has the name
+	// of the PID file or of its record, which would take its place.
+	ErrIsPIDFile = errors.New("is the PID file or its record")
 
 	// ErrNotDetached means that the daemon was not found as it has to be. It
 	// has been killed.
@@ -65,7 +79,7 @@ func (e *InterpreterError) Error() string {
 	if e.Interpreter == "" {
 		return "its interpreter or dynamic linker: " + e.Err.Error()
 	}
-	return "its interpreter " + e.Interpreter + ": " + e.Err.Error()
+	return "its interpreter " + quoteOdd(e.Interpreter) + ": " + e.Err.Error()
 }
 
 func (e *InterpreterError) Unwrap() error { return e.Err }

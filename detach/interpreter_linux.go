@@ -30,7 +30,8 @@ func shebang(path string) string {
 		return ""
 	}
 	line, _, _ = bytes.Cut(line, []byte("\n"))
-	words := bytes.Fields(line)
+	// Spaces and tabs only: a carriage return belongs to the name.
+	words := bytes.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
 	if len(words) == 0 {
 		return ""
 	}

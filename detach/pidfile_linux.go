@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,6 +48,19 @@ func openPIDDir(path string) (*pidFile, error) {
 func (f *pidFile) recordName() string { return f.name + ".json" }
 func (f *pidFile) tempName() string   { return "." + f.name + ".new" }
 func (f *pidFile) nextName() string   { return "." + f.name + ".json.new" }
+
+// owns tells whether a path leads to one of the names that a start replaces.
+func (f *pidFile) owns(path string) bool {
+	dirname, name := filepath.Split(path)
+	if !slices.Contains([]string{f.name, f.recordName(), f.tempName(), f.nextName()}, name) {
+		return false
+	}
+	if dirname == "" {
+		dirname = "."
+	}
+	var own, other unix.Stat_t
+	return unix.Fstat(f.dir, &own) == nil && unix.Stat(dirname, &other) == nil && own.Dev == other.Dev && own.Ino == other.Ino
+}
 
 // lock waits for other starts with a PID file in this directory.
 func (f *pidFile) lock(ctx context.Context) error {
@@ -254,6 +268,9 @@ func readRegular(fd int, limit int64) ([]byte, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if info.IsDir() {
+		return nil, unix.EISDIR
 	}
 	if !info.Mode().IsRegular() {
 		return nil, unix.EINVAL

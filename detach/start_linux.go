@@ -140,10 +140,13 @@ func (c *Cmd) record(path string) Record {
 			return ""
 		}
 		path = c.resolve(path)
-		if filepath.IsAbs(path) || err != nil { // the working directory may have been deleted
+		if !filepath.IsAbs(path) && err == nil { // the working directory may have been deleted
+			path = cwd + "/" + path
+		}
+		if strings.Contains(path, "..") { // behind a symbolic link it means something else
 			return path
 		}
-		return filepath.Join(cwd, path)
+		return filepath.Clean(path)
 	}
 	return Record{
 		Version: recordVersion,
@@ -173,6 +176,11 @@ func (c *Cmd) claimPIDFile(ctx context.Context, r Record) (_ *pidFile, err error
 			file.close()
 		}
 	}()
+	for _, path := range []string{c.Stdin, c.Stdout, c.Stderr, c.Console} {
+		if path != "" && file.owns(c.resolve(path)) {
+			return nil, &Error{Op: "open", Path: c.resolve(path), Err: ErrIsPIDFile}
+		}
+	}
 	if err = file.lock(ctx); err != nil {
 		return nil, err
 	}

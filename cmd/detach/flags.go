@@ -66,7 +66,7 @@ func parse(args []string) (*options, error) {
 	if at := len(args) - len(command); at == 0 || args[at-1] != "--" {
 		return nil, &usageError{
 			fmt.Sprintf("%q is not a verb of detach", command[0]),
-			"to start it, put -- before it: detach " + strings.Join(slices.Concat(args[:at], []string{"--"}, command), " "),
+			"to start it, put -- before it: detach " + quote(slices.Concat(args[:at], []string{"--"}, command)...),
 		}
 	}
 	o.cmd.Path, o.cmd.Args = command[0], command

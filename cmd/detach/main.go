@@ -24,6 +24,7 @@ func main() {
 	// A reader that went away is an error to handle, not a reason to die with
 	// a daemon started and not reported.
 	signal.Ignore(syscall.SIGPIPE)
+	notSubreaper()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

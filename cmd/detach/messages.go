@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/detachkit/detach/detach"
 )
@@ -117,7 +119,7 @@ func execHint(e *detach.Error) string {
 	case errors.As(e, &interpreter):
 		return "install it, or correct the first line of the script (a carriage return at its end counts)"
 	case errors.Is(e, syscall.ENOEXEC):
-		return "a script needs #!/bin/sh or the like as its first line, or its interpreter before it: detach -- sh " + e.Path +
+		return "a script needs #!/bin/sh or the like as its first line, or its interpreter before it: detach -- sh " + quote(e.Path) +
 			"; a binary has to be for this machine"
 	case errors.Is(e, syscall.E2BIG):
 		return "the arguments and the environment are too long together; pass them in a file"
@@ -132,12 +134,35 @@ func fileHint(e *detach.Error) string {
 		return "stop it first, or choose another PID file"
 	case errors.Is(e, detach.ErrNotPIDFile), errors.Is(e, detach.ErrNotRecord):
 		return "nothing was overwritten; choose another name with -p"
+	case errors.Is(e, detach.ErrIsPIDFile):
+		return "give each file a name of its own; the record has that of the PID file with .json"
 	case errors.Is(e, detach.ErrNotLog):
 		return "log to a file and let readers follow it with tail -F; --console makes a FIFO the standard input"
 	case errors.Is(e, detach.ErrNotFIFO):
 		return "nothing was overwritten; choose another name with --console"
-	case (e.Op == "open" || e.Op == "create" || e.Op == "create FIFO") && errors.Is(e, fs.ErrNotExist):
-		return "create its folder first: mkdir -p " + filepath.Dir(e.Path)
+	case errors.Is(e, fs.ErrNotExist):
+		if folder := filepath.Dir(e.Path); !exists(folder) {
+			return "create its folder first: mkdir -p " + quote(folder)
+		}
 	}
 	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// quote writes words as a shell reads them.
+func quote(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = w
+		if w == "" || strings.ContainsFunc(w, func(r rune) bool {
+			return !strings.ContainsRune("%+,-./:=@_", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		}) {
+			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
 }

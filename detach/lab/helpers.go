@@ -12,8 +12,13 @@ import (
 )
 
 // helperVariable makes a test binary be one of its helpers instead of running
-// its tests. The helper itself does not find it in its environment.
+// its tests. The helper itself finds neither it nor the next one in its
+// environment.
 const helperVariable = "DETACH_LAB_HELPER"
+
+// raceVariable has the options of the race detector, which otherwise sleeps for
+// a second at the end of each helper.
+const raceVariable = "GORACE"
 
 // HelperFunc is a program that a test needs as a process of its own. Its
 // arguments are those given to HelperCommand.
@@ -47,7 +52,7 @@ func HelperCommand(t testing.TB, name string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), helperVariable+"="+name)
+	cmd.Env = append(os.Environ(), helperVariable+"="+name, raceVariable+"=halt_on_error=1 atexit_sleep_ms=0")
 	return cmd
 }
 
@@ -56,6 +61,7 @@ func HelperCommand(t testing.TB, name string, args ...string) *exec.Cmd {
 func Main(m *testing.M) {
 	if name, ok := os.LookupEnv(helperVariable); ok {
 		os.Unsetenv(helperVariable)
+		os.Unsetenv(raceVariable)
 		if err := helpers[name](os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, name+":", err)
 			os.Exit(1)

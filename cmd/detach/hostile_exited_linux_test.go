@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/lab"
+)
+
+// A program that has ended by the time it is looked at is no success, whatever
+// its exit status was: bmc/daemonize#13. To be sure that it has, detach is
+// stopped where it waits for the process between.
+func TestProgramExitsAtOnce(t *testing.T) {
+	for _, program := range []string{"true", "false"} {
+		t.Run(program, func(t *testing.T) {
+			strace := lab.Program(t, "strace")
+			// -D: the command is detach, not strace.
+			cmd := launch(t, []string{strace, "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=wait4:signal=SIGSTOP:when=1"},
+				"-p", "pid", "--", program)
+			var stdout, stderr strings.Builder
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			require.NoError(t, cmd.Start())
+			detach := lab.Hold(t, cmd.Process.Pid)
+			lab.Until(t, "the PID file", func() bool {
+				_, err := os.Stat(filepath.Join(cmd.Dir, "pid"))
+				return err == nil
+			})
+			daemon := pidIn(t, cmd.Dir, "pid")
+			lab.Until(t, "the program to end", func() bool { return !lab.Alive(daemon) })
+			lab.Until(t, "detach to go on and end", func() bool {
+				_ = detach.Signal(unix.SIGCONT) // again and again: it may not have stopped yet
+				return !detach.Alive()
+			})
+			require.Error(t, cmd.Wait())
+			require.Equal(t, statusExited, cmd.ProcessState.ExitCode())
+			path, err := exec.LookPath(program)
+			require.NoError(t, err)
+			require.Equal(t, "detach: verify "+path+": exited already\n"+
+				"hint: it ended at once; its log, or running it in the foreground, tells why\n", stderr.String())
+			require.Empty(t, stdout.String())
+			requireNoFiles(t, cmd.Dir)
+		})
+	}
+}

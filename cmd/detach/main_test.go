@@ -1,0 +1,9 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/detachkit/detach/detach/lab"
+)
+
+func TestMain(m *testing.M) { lab.Main(m) }
