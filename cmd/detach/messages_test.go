@@ -2,10 +2,10 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/detachkit/detach/detach"
 )
@@ -13,7 +13,7 @@ import (
 // A message stays on its line.
 func TestOddPathsAreQuoted(t *testing.T) {
 	var said strings.Builder
-	report(&said, &detach.Error{Op: "chdir", Path: "a\nb", Err: unix.ENOTDIR})
+	report(&said, &detach.Error{Op: "chdir", Path: "a\nb", Err: syscall.ENOTDIR})
 	require.Equal(t, "detach: chdir \"a\\nb\": not a directory\n", said.String())
 }
 
