@@ -7,20 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forkDaemon makes the second clone. The intermediate comes back from it when
-// the daemon has exec'd or died. The daemon-to-be takes the remaining steps
-// and execs; if one fails it takes the PID file back, reports and exits.
+// becomeDaemon is the second clone. It takes the remaining steps and execs; if
+// one fails it takes the PID file back, reports and exits.
 //
 //go:noinline
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func forkDaemon(m *image) (pid uintptr, errno syscall.Errno) {
-	// No CLONE_FILES: from here the daemon has its own copy of the descriptors.
-	pid, errno = rawClone(shareMemory|unix.CLONE_VFORK|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), &m.pidfd)
-	if errno != 0 || pid != 0 {
-		return // at once: the child has worked in this frame
-	}
+func becomeDaemon(m *image) {
+	var errno syscall.Errno
+
 	m.step, errno = ResetSignals, resetDispositions(m)
 	if errno == 0 {
 		setUmask(m)
@@ -58,7 +54,6 @@ func forkDaemon(m *image) (pid uintptr, errno syscall.Errno) {
 	}
 	reportFailure(m, m.step, errno)
 	exit(1)
-	return // not reached
 }
 
 const (
@@ -153,7 +148,8 @@ func placePIDFile(m *image) (errno syscall.Errno) {
 		return unix.ENOSPC // what the rest of it would have met
 	}
 	m.step = PlacePIDFile
-	return sys(unix.SYS_RENAMEAT2,
+	_, _, errno = syscall.RawSyscall6(unix.SYS_RENAMEAT2,
 		uintptr(m.pidDir), uintptr(unsafe.Pointer(m.pidTemp)),
-		uintptr(m.pidDir), uintptr(unsafe.Pointer(m.pidName)), 0)
+		uintptr(m.pidDir), uintptr(unsafe.Pointer(m.pidName)), 0, 0)
+	return
 }

@@ -42,7 +42,7 @@ func closeListed(m *image) (errno syscall.Errno) {
 			if fd <= 2 { // or no number: "." and ".."
 				continue
 			}
-			if errno = sys(unix.SYS_FCNTL, fd, unix.F_SETFD, unix.FD_CLOEXEC, 0, 0); errno != 0 {
+			if _, _, errno = syscall.RawSyscall6(unix.SYS_FCNTL, fd, unix.F_SETFD, unix.FD_CLOEXEC, 0, 0, 0); errno != 0 {
 				return errno
 			}
 		}

@@ -30,9 +30,10 @@
 //
 // The reasons for the directives on these functions:
 //
-//   - go:noinline: a clone goes on in the frame in which it was made. The
-//     parent may find everything in it overwritten, so it returns from it at
-//     once and works in the frame above, as in syscall/exec_linux.go.
+//   - go:noinline: the intermediate goes on in the frame in which it was made.
+//     The manager may find everything in it overwritten, so it returns from it
+//     at once and works in the frame above, as in syscall/exec_linux.go. The
+//     daemon-to-be has a stack of its own.
 //   - go:nosplit: see above.
 //   - go:norace: the race detector's hooks switch stacks and take locks.
 //   - go:nocheckptr: its checks may grow the stack.

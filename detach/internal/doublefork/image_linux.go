@@ -27,8 +27,8 @@ type PIDFile struct {
 	FD         int    // Temp, open for writing
 }
 
-// image is all that the clones read and write, prepared before the fork. It
-// lives outside of the frames that parents and children share.
+// image is all that the clones read and write, prepared before the fork. It is
+// on the heap: the daemon-to-be may use it while the manager goes on.
 type image struct {
 	path                  *byte
 	argv, envp            **byte
@@ -50,8 +50,12 @@ type image struct {
 	digits  [16]byte   // the PID file
 	queued  int32      // bytes in the report pipe
 	dirents [2048]byte // of /proc/self/fd
+	stack   [8192]byte // of the daemon-to-be, see forkIntermediate
 }
 
+// newImage is not inlined, so that the image is on the heap.
+//
+//go:noinline
 func newImage(s *Spec) (*image, error) {
 	m := &image{
 		umask: s.Umask,

@@ -31,7 +31,13 @@ func forkIntermediate(m *image) (pid uintptr, errno syscall.Errno) {
 		reportFailure(m, Setsid, errno)
 		exit(1)
 	}
-	daemon, errno = forkDaemon(m)
+	// No CLONE_FILES: from there the daemon has its own copy of the descriptors.
+	// And a stack of its own, which grows downwards. The manager waits for the
+	// intermediate and for nobody else: if somebody kills the intermediate now,
+	// the manager and the daemon-to-be go on at once, and on one stack each
+	// would overwrite the other's return addresses.
+	daemon, errno = rawCloneOnto(shareMemory|unix.CLONE_VFORK|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD),
+		(uintptr(unsafe.Pointer(&m.stack))+unsafe.Sizeof(m.stack))&^63, &m.pidfd, m)
 	if errno != 0 {
 		reportFailure(m, ForkDaemon, errno)
 		exit(1)

@@ -3,7 +3,7 @@ package doublefork
 import "syscall"
 
 // sys is a raw system call that gives its error only. One small function for
-// all of them keeps the frames of the clones small: together they must fit
+// most of them keeps the frames of the clones small: together they must fit
 // into the stack that go:nosplit leaves, without optimisation (-N -l) too.
 //
 //go:noinline

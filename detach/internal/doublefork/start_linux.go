@@ -3,9 +3,12 @@ package doublefork
 import (
 	"errors"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/proc"
 )
 
 // Process is a daemon that has been exec'd.
@@ -44,27 +47,58 @@ func Start(s *Spec) (Process, error) {
 	defer unix.Close(r)
 	m.report = w
 
+	// Until it is known to have exec'd or died, the daemon may use the image.
+	defer runtime.KeepAlive(m)
 	intermediate, errno := spawn(m)
-	runtime.KeepAlive(m)
 	unix.Close(w)
 	if errno != 0 {
 		return Process{}, &Error{ForkIntermediate, errno}
 	}
 	reap(int(intermediate))
 
-	p, err := readReport(m, r)
+	p, err := readReport(m, int(intermediate), r)
 	if err == nil {
-		p.Intermediate = int(intermediate)
+		awaitExec(r)
 		p.PIDFD, err = Above2(p.PIDFD)
 	}
 	if err != nil {
 		if p.PIDFD >= 0 {
-			Kill(p.PIDFD)
+			if Kill(p.PIDFD) != nil {
+				abandon(m)
+			}
 			unix.Close(p.PIDFD)
 		}
 		return Process{}, err
 	}
 	return p, nil
+}
+
+// abandoned are the images that a process which could not be killed may use
+// for ever.
+var (
+	abandonedMutex sync.Mutex
+	abandoned      []*image
+)
+
+func abandon(m *image) {
+	abandonedMutex.Lock()
+	defer abandonedMutex.Unlock()
+	abandoned = append(abandoned, m)
+}
+
+// awaitExec waits for the end of the report pipe. The kernel wakes the parent
+// of a vfork when the old memory is given up, and closes what is close-on-exec
+// a little later: the manager's sockets are to be closed when Start returns.
+// There is a bound, since another fork of this process, which is yet to exec,
+// may hold the pipe as well.
+func awaitExec(pipe int) {
+	const patience = 100 // ms
+	for {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(pipe)}}, patience) // POLLHUP needs no asking
+		if err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // spawn is the frame above the one that the intermediate works in.
@@ -87,15 +121,13 @@ func reap(pid int) {
 	}
 }
 
-// readReport reads what the clones wrote. Both are through, so all of it is
-// there, and nothing is waited for: another fork of this process may hold the
+// readReport reads what the clones wrote. Nothing is waited for: what the
+// intermediate wrote is there, and another fork of this process may hold the
 // write end open at this moment.
 //
 // With an error the pidfd, if there is one, is that of a process to be killed.
-func readReport(m *image, pipe int) (Process, error) {
-	// The kernel's own word, where memory is shared: it is there even when the
-	// intermediate was killed before it could report.
-	p := Process{PIDFD: int(m.pidfd)}
+func readReport(m *image, intermediate, pipe int) (Process, error) {
+	p := Process{Intermediate: intermediate, PIDFD: -1}
 	var err error
 	for r := (record{}); readRecord(pipe, &r); {
 		switch r.kind {
@@ -105,14 +137,32 @@ func readReport(m *image, pipe int) (Process, error) {
 			p.PID, p.PIDFD = int(r.a), int(r.b)
 		}
 	}
-	if err == nil && p.PID == 0 {
+	switch {
+	case err != nil:
+	case p.PID == 0:
+		// Somebody killed the intermediate before it could report. Where memory
+		// is shared the kernel's own word is there, if it is not stale.
+		if fd := int(m.pidfd); isMember(fd, intermediate) {
+			p.PIDFD = fd
+		}
 		err = ErrInterrupted
-	}
-	if err == nil && p.PIDFD < 0 { // clone(2) ignores CLONE_PIDFD before Linux 5.2
+	case p.PIDFD < 0: // clone(2) ignores CLONE_PIDFD before Linux 5.2
 		_ = unix.Kill(p.PID, unix.SIGKILL)
 		err = &Error{ForkDaemon, unix.ENOSYS}
 	}
 	return p, err
+}
+
+// isMember tells whether fd is a pidfd of a process in the session, which
+// nobody but the daemon can be: a clone that was interrupted may leave the
+// number of a descriptor that is somebody else's by now.
+func isMember(fd, session int) bool {
+	pid, err := proc.PIDOf(fd)
+	if err != nil {
+		return false
+	}
+	stat, err := proc.ReadStat(pid)
+	return err == nil && stat.Session == session
 }
 
 // Kill ends the process of a pidfd and returns when it is gone, or cannot be

@@ -1,12 +1,17 @@
 package doublefork
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -21,6 +26,13 @@ import (
 // The test process is a subreaper: whatever a start leaves becomes its child,
 // and wait4 tells of it. qemu-user has no subreapers.
 func TestMain(m *testing.M) {
+	if starts, err := strconv.Atoi(os.Getenv(killedVariable)); err == nil {
+		if err := killed(starts); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	errSubreaper = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	os.Exit(m.Run())
 }
@@ -341,5 +353,64 @@ func TestStringsWithZeroBytes(t *testing.T) {
 			require.ErrorIs(t, err, unix.EINVAL)
 			requireNoChild(t)
 		})
+	}
+}
+
+// killed is the program under test of TestIntermediatesKilled: it starts one
+// daemon after the other, whatever becomes of them.
+func killed(starts int) error {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	for range starts {
+		p, err := Start(&Spec{Path: "/bin/true", Args: []string{"true"}, Umask: -1, Stdio: [3]int{null, null, null}})
+		var step *Error
+		switch {
+		case err == nil:
+			_ = Kill(p.PIDFD)
+			unix.Close(p.PIDFD)
+		case !errors.Is(err, ErrInterrupted) && !errors.As(err, &step):
+			return err
+		}
+	}
+	return nil
+}
+
+const killedVariable = "DOUBLEFORK_KILLED"
+
+// Somebody kills every child of the manager as soon as it appears, as
+// "pkill -9 -P" does. Starts fail then, but the manager goes on: it and a
+// daemon-to-be that has lost its parent run at the same time, in the same
+// memory.
+func TestIntermediatesKilled(t *testing.T) {
+	const starts = 3000
+	manager := exec.Command(os.Args[0])
+	manager.Env = append(os.Environ(), fmt.Sprintf("%s=%d", killedVariable, starts))
+	var said bytes.Buffer
+	manager.Stdout, manager.Stderr = &said, &said
+	require.NoError(t, manager.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- manager.Wait() }()
+	kills := 0
+	children := fmt.Sprintf("/proc/%d/task/%%s/children", manager.Process.Pid)
+	for {
+		select {
+		case err := <-ended:
+			require.NoError(t, err, said.String())
+			t.Logf("%d children killed", kills)
+			require.NotZero(t, kills)
+			return
+		default:
+		}
+		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", manager.Process.Pid))
+		for _, task := range tasks {
+			list, _ := os.ReadFile(fmt.Sprintf(children, task.Name()))
+			for child := range strings.FieldsSeq(string(list)) {
+				if pid, err := strconv.Atoi(child); err == nil && unix.Kill(pid, unix.SIGKILL) == nil {
+					kills++
+				}
+			}
+		}
 	}
 }

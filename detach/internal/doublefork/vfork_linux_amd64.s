@@ -23,3 +23,33 @@ ok:
 	MOVQ	AX, pid+16(FP)
 	MOVQ	$0, errno+24(FP)
 	RET
+
+// func rawCloneOnto(flags, stack uintptr, pidfd *int32, m *image) (pid uintptr, errno syscall.Errno)
+TEXT ·rawCloneOnto(SB),NOSPLIT|NOFRAME,$0-48
+	MOVQ	flags+0(FP), DI
+	MOVQ	stack+8(FP), SI
+	MOVQ	pidfd+16(FP), DX
+	MOVQ	m+24(FP), R12	// clone keeps it, the stack is another
+	MOVQ	$0, R10
+	MOVQ	$0, R8
+	MOVQ	$SYS_clone, AX
+	SYSCALL
+	TESTQ	AX, AX
+	JEQ	child
+	CMPQ	AX, $0xfffffffffffff001
+	JLS	ok
+	NEGQ	AX
+	MOVQ	$0, pid+32(FP)
+	MOVQ	AX, errno+40(FP)
+	RET
+ok:
+	MOVQ	AX, pid+32(FP)
+	MOVQ	$0, errno+40(FP)
+	RET
+child:
+	MOVQ	$0, BP		// the end of the frame pointers
+	SUBQ	$16, SP
+	MOVQ	R12, 0(SP)
+	MOVQ	$·becomeDaemon(SB), AX
+	CALL	AX		// indirect: the linker must not add up the two stacks
+	INT	$3		// not reached

@@ -27,3 +27,16 @@ func rawClone(flags uintptr, pidfd *int32) (pid uintptr, errno syscall.Errno) {
 	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, flags, 0, uintptr(unsafe.Pointer(pidfd)), 0, 0, 0)
 	return
 }
+
+// rawCloneOnto needs no other stack where the child has a copy of it.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func rawCloneOnto(flags, _ uintptr, pidfd *int32, m *image) (pid uintptr, errno syscall.Errno) {
+	pid, errno = rawClone(flags, pidfd)
+	if errno == 0 && pid == 0 {
+		becomeDaemon(m)
+	}
+	return
+}
