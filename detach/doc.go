@@ -2,7 +2,8 @@
 //
 // It is for managers: a panel, a CI job, a control plane that starts servers
 // and is itself restarted, killed or upgraded. A program started here is an
-// orphan in a session of its own, with nothing of its manager's:
+// orphan in a session of its own, without its manager's descriptors, terminal
+// and signal state:
 //
 //	cmd := detach.Command("java", "-jar", "server.jar", "nogui")
 //	cmd.Dir = "/srv/mc"
@@ -23,6 +24,8 @@
 //     its detachment was seen from outside, in /proc. It returns the PID, and
 //     the PID file exists by then. Any failure is an *Error with the step, the
 //     path and the errno, and leaves nothing behind: no process, no PID file.
+//     (What a program that ends at once has put into the background is not
+//     ended, and a log or a FIFO that was created stays.)
 //  3. Nothing of the start remains: no helper process, no zombie, no
 //     descriptor, no SIGCHLD in the manager.
 //  4. No wrong process is signalled: a process is identified by boot, PID and
@@ -43,6 +46,7 @@
 //
 // # Platforms
 //
-// Linux 5.3 and later, with /proc mounted. Elsewhere Start returns an error
+// Linux 5.3 and later on amd64, arm64, 386, arm, riscv64, ppc64le, s390x and
+// loong64, with /proc mounted. Elsewhere Start returns an error
 // that wraps errors.ErrUnsupported.
 package detach

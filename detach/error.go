@@ -44,6 +44,10 @@ var (
 	// verified, or, from Open, that the daemon has ended.
 	ErrExited = errors.New("exited already")
 
+	// ErrNoRecord means that a process was found by a PID file alone, so that
+	// nobody knows whether it is the daemon. It has not been signalled.
+	ErrNoRecord = errors.New("found by its PID alone, it may be another process")
+
 	// ErrNotPIDFile means that a file exists where the PID file is to be, and
 	// is none. It is left as it is.
 	ErrNotPIDFile = errors.New("exists and is not a PID file")

@@ -117,7 +117,14 @@ func openConsole(path string) (int, error) {
 	if err != nil {
 		return -1, &Error{Op: "open", Path: path, Err: err}
 	}
-	if err := unix.SetNonblock(fd, false); err != nil {
+	// Look again: it may be another file by now.
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		err = ErrNotFIFO
+	}
+	if err == nil {
+		err = unix.SetNonblock(fd, false)
+	}
+	if err != nil {
 		unix.Close(fd)
 		return -1, &Error{Op: "open", Path: path, Err: err}
 	}

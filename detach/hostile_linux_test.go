@@ -106,7 +106,7 @@ func (o order) carryOut() (result outcome) {
 		}
 		result.Daemons = append(result.Daemons, daemon{p.Record, p.Report})
 		if o.Starts > 1 {
-			if err := p.Kill(); err != nil {
+			if err := p.Kill(context.Background()); err != nil {
 				result.fail(err)
 				return result
 			}

@@ -16,6 +16,9 @@ func openAlive(pid int, identity *Identity) (pidfd int, stat proc.Stat, err erro
 	if err == unix.ESRCH || err == unix.EINVAL || err == unix.ENOENT { // none, or a thread of one
 		return -1, stat, ErrExited
 	}
+	if (err == unix.EPERM || err == unix.ENOSYS) && unix.Kill(pid, 0) == unix.ESRCH { // forbidden by a seccomp filter
+		return -1, stat, ErrExited
+	}
 	if err != nil {
 		return -1, stat, err
 	}
@@ -31,7 +34,9 @@ func openAlive(pid int, identity *Identity) (pidfd int, stat proc.Stat, err erro
 		return pidfd, stat, ErrExited
 	}
 	if identity != nil && statErr == nil {
-		if boot, err := proc.BootID(); stat.Start != identity.Start || err == nil && boot != identity.BootID {
+		boot, _ := proc.BootID()
+		rebooted := boot != "" && identity.BootID != "" && boot != identity.BootID
+		if rebooted || stat.Start != identity.Start {
 			return pidfd, stat, ErrExited
 		}
 	}

@@ -98,7 +98,7 @@ func startAndKill() (detach.Identity, error) {
 	if !ok || s.Zombie() || !p.Report.OK() || len(p.Report.Hazards) > 0 || s["PPid"] == strconv.Itoa(os.Getpid()) {
 		err = fmt.Errorf("process %d: %v, %+v", p.PID, s, p.Report)
 	}
-	if killed := p.Kill(); err == nil {
+	if killed := p.Kill(context.Background()); err == nil {
 		err = killed
 	}
 	return p.Identity(), err

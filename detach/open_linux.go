@@ -25,16 +25,18 @@ func open(pidfile string) (*Process, error) {
 	if record != nil {
 		identity = &record.Identity
 	}
+	// Not what the record says: the folder may have been moved since.
+	path, err := filepath.Abs(pidfile)
+	if err != nil {
+		path = pidfile
+	}
 	pidfd, stat, err := openAlive(pid, identity)
 	if err != nil {
 		return nil, &Error{Op: "open", Path: pidfile, Err: err}
 	}
 	if record == nil {
 		boot, _ := proc.BootID()
-		record = &Record{Identity: Identity{PID: pid, Start: stat.Start, BootID: boot}, Session: stat.Session}
-		if record.PIDFile, err = filepath.Abs(pidfile); err != nil {
-			record.PIDFile = pidfile
-		}
+		record = &Record{Identity: Identity{PID: pid, Start: stat.Start, BootID: boot}, Session: stat.Session, PIDFile: path}
 	}
-	return &Process{PID: pid, Record: *record, handle: newHandle(pidfd)}, nil
+	return &Process{PID: pid, Record: *record, handle: newHandle(pidfd), pidFile: path}, nil
 }

@@ -46,8 +46,8 @@ func openPIDDir(path string) (*pidFile, error) {
 }
 
 func (f *pidFile) recordName() string { return f.name + ".json" }
-func (f *pidFile) tempName() string   { return "." + f.name + ".new" }
-func (f *pidFile) nextName() string   { return "." + f.name + ".json.new" }
+func (f *pidFile) tempName() string   { return "." + f.name + ".detach-new" }
+func (f *pidFile) nextName() string   { return "." + f.name + ".json.detach-new" }
 
 // owns tells whether a path leads to one of the names that a start replaces.
 func (f *pidFile) owns(path string) bool {
@@ -96,7 +96,7 @@ func (f *pidFile) read() (pid int, record *Record, err error) {
 			return 0, nil, &Error{Op: "open", Path: f.path, Err: ErrNotPIDFile}
 		}
 	}
-	data, err = f.readFile(f.recordName(), 8<<20)
+	data, err = f.readFile(f.recordName(), maxRecord)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -241,16 +241,16 @@ func (f *pidFile) close() {
 
 // removePIDFile removes the PID file and record of a daemon that has ended, if
 // they are still those of this daemon.
-func removePIDFile(r Record) error {
-	if r.PIDFile == "" {
+func removePIDFile(ctx context.Context, path string, r Record) error {
+	if path == "" {
 		return nil
 	}
-	f, err := openPIDDir(r.PIDFile)
+	f, err := openPIDDir(path)
 	if err != nil {
 		return err
 	}
 	defer f.close()
-	if err := f.lock(context.Background()); err != nil {
+	if err := f.lock(ctx); err != nil {
 		return err
 	}
 	pid, record, err := f.read()

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/detachkit/detach/detach/internal/doublefork"
 )
 
 func newHandle(pidfd int) *os.File {
@@ -71,7 +68,7 @@ func waitHandle(ctx context.Context, handle *os.File) error {
 	if err != nil {
 		return &Error{Op: "wait", Err: err}
 	}
-	err = conn.Read(func(fd uintptr) bool { return hasEnded(int(fd)) })
+	err = conn.Read(func(fd uintptr) bool { return hasEnded(int(fd)) && reapEnded(int(fd)) })
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return ctx.Err()
 	}
@@ -79,6 +76,13 @@ func waitHandle(ctx context.Context, handle *os.File) error {
 		return &Error{Op: "wait", Err: err}
 	}
 	return nil
+}
+
+// reapEnded reaps a daemon that has ended, if it is a child: this process may
+// be a subreaper, or PID 1. It always tells true.
+func reapEnded(pidfd int) bool {
+	_ = unix.Waitid(unix.P_PIDFD, pidfd, nil, unix.WEXITED|unix.WNOHANG|unix.WALL, nil)
+	return true
 }
 
 // hasEnded tells whether the process of a pidfd has ended, reaped or not. A
@@ -93,10 +97,12 @@ func hasEnded(pidfd int) bool {
 	}
 }
 
-func (p *Process) kill() error {
-	err := control(p.handle, doublefork.Kill)
-	if err != nil && err != unix.ESRCH {
-		return &Error{Op: "kill", Path: strconv.Itoa(p.PID), Err: err}
+func (p *Process) kill(ctx context.Context) error {
+	if err := p.Signal(unix.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
 	}
-	return removePIDFile(p.Record)
+	if err := p.Wait(ctx); err != nil {
+		return err
+	}
+	return removePIDFile(ctx, p.pidFile, p.Record)
 }

@@ -27,7 +27,7 @@ func startSleep(t *testing.T) *detach.Process {
 	p, err := cmd.Start(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		_ = p.Kill()
+		_ = p.Kill(context.Background())
 		p.Close()
 	})
 	return p
@@ -70,6 +70,11 @@ func TestOpen(t *testing.T) {
 	defer unrecorded.Close()
 	require.Equal(t, detach.Record{Identity: p.Identity(), Session: p.Record.Session, PIDFile: p.Record.PIDFile}, unrecorded.Record)
 
+	// It may be another process: it is not signalled.
+	require.ErrorIs(t, unrecorded.Signal(unix.SIGKILL), detach.ErrNoRecord)
+	require.ErrorIs(t, unrecorded.Kill(t.Context()), detach.ErrNoRecord)
+	require.True(t, lab.Alive(p.PID))
+
 	require.NoError(t, again.Signal(unix.SIGKILL))
 	require.NoError(t, p.Wait(t.Context()))
 	_, err = detach.Open(p.Record.PIDFile)
@@ -104,12 +109,12 @@ func TestWait(t *testing.T) {
 
 func TestSignalAfterTheEnd(t *testing.T) {
 	p := startSleep(t)
-	require.NoError(t, p.Kill())
+	require.NoError(t, p.Kill(context.Background()))
 	require.NoFileExists(t, p.Record.PIDFile)
 	require.NoFileExists(t, p.Record.PIDFile+".json")
 	// Whoever reaps orphans here may not have done so yet.
 	lab.Until(t, "ESRCH", func() bool { return errors.Is(p.Signal(unix.SIGTERM), os.ErrProcessDone) })
-	require.NoError(t, p.Kill(), "a second time")
+	require.NoError(t, p.Kill(context.Background()), "a second time")
 	require.NoError(t, p.Close())
 	require.ErrorIs(t, p.Signal(unix.SIGTERM), os.ErrClosed)
 	require.ErrorIs(t, p.Wait(t.Context()), os.ErrClosed)
@@ -125,9 +130,9 @@ func TestKillSparesTheFilesOfAnother(t *testing.T) {
 	next, err := cmd.Start(t.Context())
 	require.NoError(t, err)
 	defer next.Close()
-	require.NoError(t, p.Kill())
+	require.NoError(t, p.Kill(context.Background()))
 	require.FileExists(t, p.Record.PIDFile)
-	require.NoError(t, next.Kill())
+	require.NoError(t, next.Kill(context.Background()))
 	require.NoFileExists(t, p.Record.PIDFile)
 }
 
@@ -171,11 +176,52 @@ func TestCmdMayBeUsedAgainAndAtOnce(t *testing.T) {
 				return
 			}
 			defer p.Close()
-			if err := p.Kill(); err != nil {
+			if err := p.Kill(context.Background()); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
 	require.Equal(t, before, *cmd)
+}
+
+// The files are removed from where the daemon was found, not from where it was
+// started.
+func TestKillAfterTheFolderWasMoved(t *testing.T) {
+	p := startSleep(t)
+	moved := filepath.Join(t.TempDir(), "moved")
+	require.NoError(t, os.Rename(p.Record.Dir, moved))
+	again, err := detach.Open(filepath.Join(moved, "x.pid"))
+	require.NoError(t, err)
+	defer again.Close()
+	require.NoError(t, again.Kill(t.Context()))
+	entries, err := os.ReadDir(moved)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+}
+
+func TestKillDoesNotWaitForEver(t *testing.T) {
+	p := startSleep(t)
+	lock, err := os.Open(p.Record.Dir)
+	require.NoError(t, err)
+	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error)
+	go func() { result <- p.Kill(ctx) }()
+	require.NoError(t, p.Wait(t.Context()))
+	cancel()
+	require.ErrorIs(t, <-result, context.Canceled)
+	require.NoError(t, lock.Close())
+}
+
+// A manager that adopts orphans is the one to reap them.
+func TestDaemonsOfASubreaperAreReaped(t *testing.T) {
+	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	defer func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }()
+	p := startSleep(t)
+	require.Len(t, p.Report.Hazards, 1)
+	require.NoError(t, p.Signal(unix.SIGTERM))
+	require.NoError(t, p.Wait(t.Context()))
+	_, err := unix.Wait4(p.PID, nil, unix.WALL, nil)
+	require.Equal(t, unix.ECHILD, err)
 }

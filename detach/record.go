@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 )
@@ -26,9 +27,17 @@ type Record struct {
 
 const recordVersion = 1
 
+// maxRecord is more than the longest one can be, in bytes: arguments are at
+// most 6 MiB together (execve(2)), and one byte becomes at most six.
+const maxRecord = 64 << 20
+
 func (r *Record) encode() ([]byte, error) {
-	data, err := json.MarshalIndent(r, "", "  ")
-	return append(data, '\n'), err
+	var data bytes.Buffer
+	e := json.NewEncoder(&data)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(r)
+	return data.Bytes(), err
 }
 
 // parseRecord parses the content of a record file. It is one if it says so:

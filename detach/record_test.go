@@ -36,3 +36,12 @@ func TestIdentityString(t *testing.T) {
 	require.Equal(t, "4711@123.4f0cbe00", Identity{PID: 4711, Start: 123, BootID: "4f0cbe00-1111-2222-3333-444444444444"}.String())
 	require.Equal(t, "4711@123.", Identity{PID: 4711, Start: 123}.String())
 }
+
+// The longest record must be one that is read again: every byte of the
+// arguments may become six.
+func TestRecordsAreNotEscapedForHTML(t *testing.T) {
+	r := Record{Version: 1, Identity: Identity{PID: 1}, Command: []string{"<&>"}}
+	data, err := r.encode()
+	require.NoError(t, err)
+	require.Contains(t, string(data), `"<&>"`)
+}

@@ -71,7 +71,7 @@ func (c *Cmd) start(ctx context.Context) (_ *Process, err error) {
 		}
 		return nil, c.forkError(path, err)
 	}
-	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD)}
+	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD), pidFile: record.PIDFile}
 	if err = p.confirm(daemon, c.manager(), file); err != nil {
 		return nil, p.undo(file, err)
 	}
@@ -256,6 +256,7 @@ func (p *Process) undo(file *pidFile, reason error) error {
 		// A set-user-ID program, for one. Its PID file is true: leave it.
 		return &Error{Op: "kill", Path: strconv.Itoa(p.PID), Err: fmt.Errorf("%w, after: %w", err, reason)}
 	}
+	_ = control(p.handle, func(fd int) error { reapEnded(fd); return nil })
 	if file != nil {
 		_ = file.discard()
 	}

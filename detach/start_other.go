@@ -21,4 +21,4 @@ func signalHandle(*os.File, os.Signal) error { return unsupported("signal") }
 
 func waitHandle(context.Context, *os.File) error { return unsupported("wait") }
 
-func (p *Process) kill() error { return unsupported("kill") }
+func (p *Process) kill(context.Context) error { return unsupported("kill") }

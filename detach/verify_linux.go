@@ -22,13 +22,13 @@ func verify(d doublefork.Process, manager int) (Report, proc.Stat, error) {
 	}
 	// It is alive now, so what was read before was about it.
 	if err != nil {
-		return Report{}, stat, err
+		return Report{}, stat, fmt.Errorf("PID %d is hidden in /proc: %w", d.PID, err)
 	}
 	report := Report{Checks: []Check{
 		checkExec(stat),
 		checkSession(stat, manager),
 		checkLeader(stat, d),
-		checkTerminal(stat),
+		checkTerminal(stat, d),
 		checkParent(stat, d, manager),
 		{Name: "alive", OK: true, Got: "state " + string(stat.State), Want: "not ended"},
 	}}
@@ -98,12 +98,14 @@ func checkLeader(s proc.Stat, d doublefork.Process) Check {
 	return c
 }
 
-func checkTerminal(s proc.Stat) Check {
-	got := "none"
+// The terminal of a session that the program has made itself is its own affair
+// as well.
+func checkTerminal(s proc.Stat, d doublefork.Process) Check {
+	c := Check{Name: "terminal", OK: s.TTY == 0 || s.Session == d.PID && d.PID != d.Intermediate, Got: "none", Want: "none"}
 	if s.TTY != 0 {
-		got = fmt.Sprintf("device %d:%d", unix.Major(uint64(s.TTY)), unix.Minor(uint64(s.TTY)))
+		c.Got = fmt.Sprintf("device %d:%d", unix.Major(uint64(s.TTY)), unix.Minor(uint64(s.TTY)))
 	}
-	return Check{Name: "terminal", OK: s.TTY == 0, Got: got, Want: "none"}
+	return c
 }
 
 // Orphans go to the nearest subreaper, not always to PID 1.

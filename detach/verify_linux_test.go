@@ -77,7 +77,8 @@ func TestVerifyRefuses(t *testing.T) {
 
 	stat := proc.Stat{Parent: 10, Session: 20, TTY: 0x8801, Flags: 0x40}
 	require.False(t, checkExec(stat).OK)
-	require.Equal(t, Check{Name: "terminal", Got: "device 136:1", Want: "none"}, checkTerminal(stat))
+	require.Equal(t, Check{Name: "terminal", Got: "device 136:1", Want: "none"}, checkTerminal(stat, doublefork.Process{PID: 30, Intermediate: 20}))
+	require.True(t, checkTerminal(proc.Stat{Session: 30, TTY: 0x8801}, doublefork.Process{PID: 30, Intermediate: 20}).OK)
 	require.False(t, checkParent(stat, doublefork.Process{Intermediate: 10}, 11).OK)
 	require.False(t, checkParent(stat, doublefork.Process{Intermediate: 11}, 10).OK)
 	require.True(t, checkParent(stat, doublefork.Process{Intermediate: 11}, 12).OK)

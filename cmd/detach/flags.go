@@ -71,11 +71,23 @@ func parse(args []string) (*options, error) {
 	}
 	o.cmd.Path, o.cmd.Args = command[0], command
 	o.cmd.Env = environment(clean, unset, set)
-	// PID 1 is where a caller whose own parent has ended would have gone.
-	if parent := os.Getppid(); parent > 1 {
-		o.cmd.Manager = parent
-	}
+	o.cmd.Manager = manager()
 	return o, nil
+}
+
+// manager is the parent of detach, which the daemon is to outlive. PID 1 of the
+// machine is none: it outlives everything, and a parent that has ended leaves
+// its children to it. PID 1 of a container is one.
+func manager() int {
+	const initial = "pid:[4026531836]" // PROC_PID_INIT_INO, linux/proc_ns.h
+	parent := os.Getppid()
+	if parent > 1 {
+		return parent
+	}
+	if namespace, err := os.Readlink("/proc/self/ns/pid"); parent == 1 && err == nil && namespace != initial {
+		return parent
+	}
+	return 0
 }
 
 // usageError is a command line that cannot be understood.
@@ -117,7 +129,7 @@ func parseVariable(s string, to *[]string) error {
 }
 
 func parseName(s string, to *[]string) error {
-	if s == "" || strings.Contains(s, "=") {
+	if s == "" || s == "--" || strings.Contains(s, "=") {
 		return errors.New("is not the name of a variable")
 	}
 	*to = append(*to, s)

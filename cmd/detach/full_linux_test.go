@@ -31,8 +31,8 @@ func TestFullDisk(t *testing.T) {
 		pages, inodes int
 		stderr        string
 	}{
-		"no inode for the PID file": {pages: 9, inodes: 0, stderr: "detach: create .x.pid.new: no space left on device\n"},
-		"no inode for the record":   {pages: 9, inodes: 1, stderr: "detach: create .x.pid.json.new: no space left on device\n"},
+		"no inode for the PID file": {pages: 9, inodes: 0, stderr: "detach: create .x.pid.detach-new: no space left on device\n"},
+		"no inode for the record":   {pages: 9, inodes: 1, stderr: "detach: create .x.pid.json.detach-new: no space left on device\n"},
 		"no inode for the log":      {pages: 9, inodes: 2, stderr: "detach: open x.log: no space left on device\n"},
 		"no page for the record":    {pages: 0, inodes: 9, stderr: "detach: write x.pid.json: no space left on device\n"},
 		"no page for the PID file":  {pages: 1, inodes: 9, stderr: "detach: write PID file x.pid: no space left on device\n"},

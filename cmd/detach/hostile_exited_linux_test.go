@@ -42,7 +42,7 @@ func TestProgramExitsAtOnce(t *testing.T) {
 			path, err := exec.LookPath(program)
 			require.NoError(t, err)
 			require.Equal(t, "detach: verify "+path+": exited already\n"+
-				"hint: it ended at once; its log, or running it in the foreground, tells why\n", stderr.String())
+				"hint: it ended at once: its log tells why; if it puts itself into the background, have it not do that\n", stderr.String())
 			require.Empty(t, stdout.String())
 			requireNoFiles(t, cmd.Dir)
 		})

@@ -161,3 +161,16 @@ func TestTerminalAsLog(t *testing.T) {
 		requireNoFiles(t, cmd.Dir)
 	}
 }
+
+// In a container the manager may be PID 1: with it everything ends.
+func TestManagerIsInitOfItsContainer(t *testing.T) {
+	lab.Root(t)
+	out, err := exec.Command(lab.Program(t, "unshare"), "--pid", "--fork", "--mount-proc", "--kill-child",
+		"sh", "-c", `"$0" -- sleep 1000; echo $?; :`, lab.Bin(t, "detach")).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Regexp(t, `^detach: warning: the manager is PID 1 of its PID namespace: when it ends, the kernel kills everything in it
+hint: .*
+[0-9]+
+0
+$`, string(out))
+}

@@ -34,7 +34,7 @@ func TestRemovedDirectory(t *testing.T) {
 		})
 	}
 	cmd := launch(t, hostile(t, "-removed-dir"), "-p", "pid", "--", "sleep", "1000")
-	require.Contains(t, failed(t, cmd, statusFailed), "detach: create .pid.new: no such file or directory\n")
+	require.Contains(t, failed(t, cmd, statusFailed), "detach: create .pid.detach-new: no such file or directory\n")
 }
 
 // env -i: there is not even a PATH.

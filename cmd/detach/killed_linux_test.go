@@ -57,8 +57,12 @@ func TestBinaryKilledAtAnyMoment(t *testing.T) {
 	lab.KillMarked(t, mark)
 	// How long a start takes here and now: the moments are chosen within.
 	begin := time.Now()
-	require.NoError(t, exec.Command(bin, "--", "true").Run())
+	require.NoError(t, exec.Command(bin, "--", "sleep", mark).Run())
 	span := 2 * time.Since(begin)
+	for _, pid := range lab.WithArgument(t, mark) {
+		require.NoError(t, unix.Kill(pid, unix.SIGKILL))
+	}
+	lab.Until(t, "its end", func() bool { return len(lab.WithArgument(t, mark)) == 0 })
 
 	started := 0
 	const starts = 500

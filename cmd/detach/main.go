@@ -57,7 +57,7 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	status = write(stdout, stderr, result(daemon, o.json))
 	if status != statusStarted {
 		// Whoever asked does not know that it runs, and would start another.
-		if err := daemon.Kill(); err != nil {
+		if err := daemon.Kill(context.Background()); err != nil {
 			report(stderr, err)
 		}
 	}

@@ -92,7 +92,7 @@ func hintFor(err error) string {
 		return "keep the PID file on a local file system, such as /run"
 	case "verify":
 		if errors.Is(err, detach.ErrExited) {
-			return "it ended at once; its log, or running it in the foreground, tells why"
+			return "it ended at once: its log tells why; if it puts itself into the background, have it not do that"
 		}
 		if e.Path == "/proc" {
 			return "mount it for this PID namespace: mount -t proc proc /proc"

@@ -3,7 +3,7 @@ package main
 const usage = `Usage: detach [flags] -- COMMAND [ARG...]
 
 Start COMMAND so that it outlives the caller: an orphan in a session of its
-own, with nothing of the caller's. Returns when the program has been executed
+own, without the caller's descriptors, terminal and signal state. Returns when the program has been executed
 and its detachment has been checked; prints its PID.
 
   -C, --chdir DIR      run in DIR; every relative path given here is relative to it
@@ -35,7 +35,8 @@ Exit status:
   125  detach failed, or was misused
   126  the program was found but cannot be executed
   127  the program was not found
-In every case but 0 nothing was left running.
+In every case but 0 the program does not run. (What a program that ended at
+once, status 123, has put into the background is not ended.)
 
 Examples:
   detach -- java -jar server.jar nogui

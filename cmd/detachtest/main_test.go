@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 		control.deal = func(context.Context, *stage) error { return nil }
 		main()
 	}
+	lab.DefaultSignals()
 	status := m.Run()
 	lab.RemoveBuilt()
 	os.Exit(status)

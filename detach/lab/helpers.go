@@ -68,6 +68,7 @@ func Main(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	DefaultSignals()
 	status := m.Run()
 	RemoveBuilt()
 	if status == 0 && wholeRun() {

@@ -124,10 +124,10 @@ func (s *server) stop(ctx context.Context, grace time.Duration) (string, error) 
 			continue
 		}
 		if endsWithin(ctx, daemon, grace) {
-			return way.name, daemon.Kill() // removes its PID file and record
+			return way.name, daemon.Kill(context.WithoutCancel(ctx)) // removes its PID file and record
 		}
 	}
-	return "SIGKILL", daemon.Kill()
+	return "SIGKILL", daemon.Kill(context.WithoutCancel(ctx))
 }
 
 func endsWithin(ctx context.Context, daemon *detach.Process, grace time.Duration) bool {

@@ -97,5 +97,5 @@ func (s *subject) lastWords() (string, error) {
 
 // end kills the server if it still runs.
 func (s *subject) end() error {
-	return errors.Join(s.process.Kill(), s.process.Close())
+	return errors.Join(s.process.Kill(context.Background()), s.process.Close())
 }

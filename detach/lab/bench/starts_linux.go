@@ -35,7 +35,7 @@ func startDetached(path string) (end func() error, err error) {
 	}
 	return func() error {
 		defer daemon.Close()
-		return daemon.Kill()
+		return daemon.Kill(context.Background())
 	}, nil
 }
 

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package lab
+
+// DefaultSignals does nothing here.
+func DefaultSignals() {}
