@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -54,11 +55,47 @@ func TestRawClone(t *testing.T) {
 	require.Equal(t, unix.EINVAL, errno)
 }
 
-// The arm64 stub is executed by qemu-user. That is faithful to the
+//go:noinline
+//go:norace
+//go:nocheckptr
+func cloneOnto(m *image) (pid uintptr, errno syscall.Errno) {
+	runtimeBeforeFork()
+	pid, errno = rawCloneOnto(shareMemory|unix.CLONE_VFORK|uintptr(unix.SIGCHLD),
+		(uintptr(unsafe.Pointer(&m.stack))+unsafe.Sizeof(m.stack))&^63, nil, m)
+	runtimeAfterFork()
+	return
+}
+
+// The other stub: the child begins in becomeDaemon, on its own stack, with the
+// image that it was given, and walks all of its steps to the last.
+func TestRawCloneOnto(t *testing.T) {
+	r, w, err := newReportPipe()
+	require.NoError(t, err)
+	defer unix.Close(r)
+	defer unix.Close(w)
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	require.NoError(t, err)
+	defer unix.Close(null)
+	m, err := newImage(&Spec{Path: "/nonexistent", Umask: -1, Stdio: [3]int{null, null, null}})
+	require.NoError(t, err)
+	m.report = w
+	pid, errno := cloneOnto(m)
+	require.Zero(t, errno)
+	var status unix.WaitStatus
+	_, err = unix.Wait4(int(pid), &status, 0, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, status.ExitStatus())
+	var said record
+	require.True(t, readRecord(r, &said))
+	require.Equal(t, record{failure, int32(Exec), int32(unix.ENOENT)}, said)
+	runtime.KeepAlive(m)
+}
+
+// The arm64 stubs are executed by qemu-user. That is faithful to the
 // instructions and not to the kernel: it makes a copying fork of vfork,
 // refuses CLONE_FILES with it and has no pidfd from clone, so the double fork
 // as a whole does not run there.
-func TestArm64StubUnderQemu(t *testing.T) {
+func TestArm64StubsUnderQemu(t *testing.T) {
 	if runtime.GOARCH == "arm64" {
 		t.Skip("this is one: all other tests have run on it")
 	}
@@ -68,7 +105,8 @@ func TestArm64StubUnderQemu(t *testing.T) {
 	build.Env = append(os.Environ(), "GOARCH=arm64", "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
-	out, err = exec.Command(qemu, binary, "-test.run=^TestRawClone$", "-test.v").CombinedOutput()
+	out, err = exec.Command(qemu, binary, "-test.run=^TestRawClone", "-test.v").CombinedOutput()
 	require.NoError(t, err, string(out))
-	require.Contains(t, string(out), "--- PASS: TestRawClone")
+	require.Contains(t, string(out), "--- PASS: TestRawClone ")
+	require.Contains(t, string(out), "--- PASS: TestRawCloneOnto ")
 }
