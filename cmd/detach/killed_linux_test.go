@@ -46,6 +46,7 @@ func requireAllOrNothing(t *testing.T, dir, mark string) (started bool) {
 		return len(found) == 1 && found[0] == pid
 	})
 	require.NoError(t, unix.Kill(pid, unix.SIGKILL))
+	lab.Until(t, "its end", func() bool { return len(lab.WithArgument(t, mark)) == 0 })
 	return true
 }
 
