@@ -24,12 +24,7 @@ import (
 // there. It ends the daemon and tells which it was.
 func requireAllOrNothing(t *testing.T, dir, mark string) (started bool) {
 	t.Helper()
-	// The clones hold the lock until the program has been exec'd.
-	lock, err := os.Open(dir)
-	require.NoError(t, err)
-	defer lock.Close()
-	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
-
+	awaitClones(t, dir)
 	data, err := os.ReadFile(filepath.Join(dir, "x.pid"))
 	if os.IsNotExist(err) {
 		require.Empty(t, lab.WithArgument(t, mark), "a daemon that no PID file names")
@@ -48,6 +43,16 @@ func requireAllOrNothing(t *testing.T, dir, mark string) (started bool) {
 	require.NoError(t, unix.Kill(pid, unix.SIGKILL))
 	lab.Until(t, "its end", func() bool { return len(lab.WithArgument(t, mark)) == 0 })
 	return true
+}
+
+// awaitClones waits for the clones of a detach that is dead already: they hold
+// the lock of the folder until the program has been exec'd.
+func awaitClones(t *testing.T, dir string) {
+	t.Helper()
+	lock, err := os.Open(dir)
+	require.NoError(t, err)
+	defer lock.Close()
+	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
 }
 
 // The caller and its whole process group are killed at a random moment of the
