@@ -50,7 +50,8 @@ const execPatience = 10 * time.Second
 // kernel wakes the parent of a vfork when the old memory is given up, and only
 // then marks the process as executed (begin_new_exec in fs/exec.c): on a loaded
 // machine it may be seen in between. From there on an exec does not fail any
-// more, it could only end the process.
+// more, it could only end the process. The double fork has waited for that too,
+// but no longer than another fork may hold its pipe.
 func readExeced(pid, pidfd int) (proc.Stat, error) {
 	deadline := time.Now().Add(execPatience)
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {

@@ -23,11 +23,7 @@ import (
 	"github.com/detachkit/detach/detach/lab"
 )
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	lab.RemoveBuilt()
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { lab.Main(m) }
 
 // manager is a real one: a process in a process group of its own, with a folder
 // of servers.

@@ -20,11 +20,7 @@ import (
 	"github.com/detachkit/detach/detach/lab"
 )
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	lab.RemoveBuilt()
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { lab.Main(m) }
 
 // tourOf returns a tour that keeps its folder in a temporary one, where nothing
 // may be left of it when the test is over.

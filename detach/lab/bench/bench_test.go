@@ -12,11 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	lab.RemoveBuilt()
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { lab.Main(m) }
 
 // The numbers are not looked at: they are the machine's.
 func TestBenchLeavesNothingBehind(t *testing.T) {
