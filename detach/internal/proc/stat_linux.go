@@ -10,7 +10,7 @@ import (
 )
 
 // Stat is the part of /proc/PID/stat that says how a process is attached to
-// others. Field numbers are those of proc_pid_stat(5).
+// others, and what it uses. Field numbers are those of proc_pid_stat(5).
 type Stat struct {
 	State   byte   // (3) 'R', 'S', 'D', 'Z', ...
 	Parent  int    // (4) PID
@@ -18,7 +18,12 @@ type Stat struct {
 	Session int    // (6)
 	TTY     int    // (7) device number of the controlling terminal, 0 for none
 	Flags   uint   // (9) PF_*, see include/linux/sched.h
+	User    uint64 // (14) CPU time in user mode, clock ticks
+	System  uint64 // (15) CPU time in kernel mode, clock ticks
+	Threads int    // (20)
 	Start   uint64 // (22) clock ticks after boot
+	RSS     int64  // (24) resident set, pages
+	Exit    int    // (52) of a zombie: wait status, 0 where the kernel hides it
 }
 
 // forkedNoExec is PF_FORKNOEXEC: set by fork, cleared by execve.
@@ -56,14 +61,14 @@ func ParseStat(data []byte) (Stat, error) {
 		return Stat{}, errStat
 	}
 	fields := bytes.Fields(data[end+1:]) // the first one is number 3
-	if len(fields) < 20 || len(fields[0]) != 1 {
+	if len(fields) < 50 || len(fields[0]) != 1 {
 		return Stat{}, errStat
 	}
 	s := Stat{State: fields[0][0]}
 	for _, f := range []struct {
 		number int
 		to     *int
-	}{{4, &s.Parent}, {5, &s.Group}, {6, &s.Session}, {7, &s.TTY}} {
+	}{{4, &s.Parent}, {5, &s.Group}, {6, &s.Session}, {7, &s.TTY}, {20, &s.Threads}, {52, &s.Exit}} {
 		n, err := strconv.Atoi(string(fields[f.number-3]))
 		if err != nil {
 			return Stat{}, errStat
@@ -75,8 +80,16 @@ func ParseStat(data []byte) (Stat, error) {
 		return Stat{}, errStat
 	}
 	s.Flags = uint(flags)
-	if s.Start, err = strconv.ParseUint(string(fields[22-3]), 10, 64); err != nil {
+	if s.RSS, err = strconv.ParseInt(string(fields[24-3]), 10, 64); err != nil {
 		return Stat{}, errStat
+	}
+	for _, f := range []struct {
+		number int
+		to     *uint64
+	}{{14, &s.User}, {15, &s.System}, {22, &s.Start}} {
+		if *f.to, err = strconv.ParseUint(string(fields[f.number-3]), 10, 64); err != nil {
+			return Stat{}, errStat
+		}
 	}
 	return s, nil
 }

@@ -3,16 +3,18 @@ package proc
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
-const line = "4711 (%s) S 12 4700 4699 34816 -1 4194368 112 0 0 0 1 2 0 0 20 0 1 0 123456789 8192000 208 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+const line = "4711 (%s) S 12 4700 4699 34816 -1 4194368 112 0 0 0 1 2 0 0 20 0 1 0 123456789 8192000 208 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 256\n"
 
 func TestParseStat(t *testing.T) {
-	want := Stat{State: 'S', Parent: 12, Group: 4700, Session: 4699, TTY: 34816, Flags: 4194368, Start: 123456789}
+	want := Stat{State: 'S', Parent: 12, Group: 4700, Session: 4699, TTY: 34816, Flags: 4194368, User: 1, System: 2, Threads: 1, Start: 123456789, RSS: 208, Exit: 256}
 	// The program chooses its name, up to 15 bytes of anything; the kernel
 	// threads' are longer.
 	for _, name := range []string{"sleep", "", "a b", ") S 1 2 3", "(", ")", "((", "))", "a\nb", "\xff", "kworker/R-kvfree_rcu_reclaim"} {
@@ -24,9 +26,19 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestParseStatRefuses(t *testing.T) {
-	for _, data := range []string{"", "\n", "4711", "4711 (sleep", "4711 (sleep)", "4711 (sleep) S", "4711 (sleep) SS 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
-		"4711 (sleep) S x 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "4711 (sleep) S 1 1 1 1 1 -1 1 1 1 1 1 1 1 1 1 1 1 1 1",
-		"4711 (sleep) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 -1", "4711 (sleep) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"} {
+	good := strings.Fields(fmt.Sprintf(line, "sleep"))
+	_, err := ParseStat([]byte(strings.Join(good, " ")))
+	require.NoError(t, err)
+	refused := []string{"", "\n", "4711", "4711 (sleep", "4711 (sleep)", strings.Join(good[:51], " ")}
+	for _, f := range []struct {
+		number int
+		value  string
+	}{{3, "SS"}, {4, "x"}, {9, "-1"}, {14, "-1"}, {20, "1.5"}, {22, "-1"}, {24, "x"}, {52, "0x1"}} {
+		bad := slices.Clone(good)
+		bad[f.number-1] = f.value
+		refused = append(refused, strings.Join(bad, " "))
+	}
+	for _, data := range refused {
 		_, err := ParseStat([]byte(data))
 		require.ErrorIs(t, err, errStat, "%q", data)
 	}
