@@ -39,6 +39,11 @@ func becomeDaemon(m *image) {
 	if errno == 0 && m.nofile != nil {
 		m.step, errno = SetNOFILE, sys(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(m.nofile)), 0, 0)
 	}
+	if errno == 0 && m.notifyAs > 0 {
+		// After close_range, which would mark it, and none of m's own
+		// descriptors is in its way.
+		m.step, errno = DupNotify, sys(unix.SYS_DUP3, uintptr(m.notify), uintptr(m.notifyAs), 0, 0, 0)
+	}
 	if errno == 0 && m.pidName != nil {
 		errno = placePIDFile(m)
 	}

@@ -15,9 +15,13 @@ type Spec struct {
 	Dir       string   // "" is the caller's
 	Umask     int      // negative: 022 OR the caller's
 	Stdio     [3]int   // descriptors that become 0, 1 and 2; each above 2
+	Notify    *Notify  // a fourth descriptor that the daemon is to have, or nil
 	NOFILE    *nofile.Limit
 	PIDFile   *PIDFile
 }
+
+// Notify is a descriptor that becomes number As, which is above 2.
+type Notify struct{ FD, As int }
 
 // PIDFile is a PID file for the daemon to put in place itself, just before it
 // execs: so at every instant the daemon runs and is named by it, or neither.
@@ -35,6 +39,7 @@ type image struct {
 	dir                   *byte
 	umask                 int
 	stdin, stdout, stderr int
+	notify, notifyAs      int // notifyAs 0: none
 	nofile                *nofile.Limit
 
 	pidDir, pidFD    int
@@ -79,6 +84,9 @@ func newImage(s *Spec) (*image, error) {
 		if m.dir, err = syscall.BytePtrFromString(s.Dir); err != nil {
 			return nil, err
 		}
+	}
+	if n := s.Notify; n != nil {
+		m.notify, m.notifyAs = n.FD, n.As
 	}
 	if f := s.PIDFile; f != nil {
 		m.pidDir, m.pidFD = f.Dir, f.FD

@@ -46,11 +46,17 @@ func Start(s *Spec) (Process, error) {
 	}
 	defer unix.Close(r)
 	m.report = w
+	ours, err := m.clearNotify()
+	ours = append(ours, w)
+	if err != nil {
+		closeAll(ours)
+		return Process{}, err
+	}
 
 	// Until it is known to have exec'd or died, the daemon may use the image.
 	defer runtime.KeepAlive(m)
 	intermediate, errno := spawn(m)
-	unix.Close(w)
+	closeAll(ours) // the pipe is to end with the clones
 	if errno != 0 {
 		return Process{}, &Error{ForkIntermediate, errno}
 	}

@@ -188,6 +188,9 @@ func TestEachStepFails(t *testing.T) {
 			rules: []seccomp.Rule{{Call: unix.SYS_PRLIMIT64, Errno: unix.EPERM}},
 			spoil: func(_ *testing.T, s *Spec) { s.NOFILE = &nofile.Limit{Soft: 100, Hard: 100} },
 			step:  SetNOFILE, errno: unix.EPERM},
+		{name: "notification descriptor",
+			spoil: func(_ *testing.T, s *Spec) { s.Notify = &Notify{FD: 1 << 20, As: 3} },
+			step:  DupNotify, errno: unix.EBADF},
 		{name: "PID file on a full disk",
 			spoil: func(t *testing.T, s *Spec) { s.PIDFile.FD = openFull(t) },
 			step:  WritePIDFile, errno: unix.ENOSPC},
@@ -267,6 +270,42 @@ func limitFileSize(t *testing.T, bytes uint64) {
 	require.NoError(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &was))
 	require.NoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: was.Max}))
 	t.Cleanup(func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &was)) })
+}
+
+// The daemon gets the descriptor under whatever number, in the way of the
+// double fork's own ones or not.
+func TestNotifyDescriptor(t *testing.T) {
+	b := newBench(t)
+	b.spec.Args[2] = `[ "$N" -ge 10 ] || echo ready >&"$N"; read wait`
+	var pipe [2]int
+	require.NoError(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
+	defer closeAll(pipe[:])
+	before := openNow(t)
+	free := slices.Max(before) + 1 // and the next ones are for the report pipe
+	for as := 3; as < free+6; as++ {
+		b.spec.Env = []string{fmt.Sprintf("N=%d", as)}
+		b.spec.Notify = &Notify{FD: pipe[1], As: as}
+		p, err := Start(b.spec)
+		require.NoError(t, err, as)
+		if as < 10 { // a shell takes no larger ones
+			buf := make([]byte, 10)
+			n, err := unix.Read(pipe[0], buf)
+			require.NoError(t, err)
+			require.Equal(t, "ready\n", string(buf[:n]), as)
+		}
+		lab.AwaitExec(t, p.PID)
+		var own, theirs unix.Stat_t
+		require.NoError(t, unix.Fstat(pipe[1], &own))
+		require.NoError(t, unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", p.PID, as), &theirs), as)
+		require.Equal(t, own.Ino, theirs.Ino, as)
+		lab.Until(t, "descriptors 0, 1, 2 and one more", func() bool {
+			return slices.Equal([]int{0, 1, 2, as}, slices.Sorted(maps.Keys(lab.Descriptors(t, p.PID))))
+		})
+		end(t, p)
+		require.Equal(t, before, openNow(t), as)
+		require.NoError(t, unix.Linkat(unix.AT_FDCWD, b.pidFile(), unix.AT_FDCWD, b.dir+"/temp", 0))
+		require.NoError(t, os.Remove(b.pidFile()))
+	}
 }
 
 // Old kernels and seccomp filters: without close_range nothing else changes.

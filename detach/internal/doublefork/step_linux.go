@@ -15,6 +15,7 @@ const (
 	DupStderr
 	CloseDescriptors
 	SetNOFILE
+	DupNotify
 	WritePIDFile
 	PlacePIDFile
 	Exec
@@ -31,6 +32,7 @@ var stepNames = [...]string{
 	DupStderr:        "dup onto stderr",
 	CloseDescriptors: "close descriptors",
 	SetNOFILE:        "set RLIMIT_NOFILE",
+	DupNotify:        "dup onto notification descriptor",
 	WritePIDFile:     "write PID file",
 	PlacePIDFile:     "rename PID file",
 	Exec:             "exec",
