@@ -1,0 +1,5 @@
+package follow
+
+const BlockSize = blockSize
+
+var LastLines = lastLines
