@@ -23,7 +23,7 @@ func TestBenchLeavesNothingBehind(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 	t.Log(string(out))
-	for _, section := range []string{"\n1. ", "\n2. ", "\n3. "} {
+	for _, section := range []string{"\n1. ", "\n2. ", "\n3. ", "\n4. "} {
 		require.Contains(t, string(out), section)
 	}
 	left, err := os.ReadDir(temp)

@@ -33,6 +33,8 @@ type plan struct {
 	blocks int   // of starts for the rates, of each candidate
 	block  int   // starts in a block
 	peaks  int   // runs for the peak memory, not timed
+	many   int   // daemons to look at together
+	looks  int   // runs of that
 }
 
 // bench is where the measuring is done.
@@ -49,13 +51,14 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	bin := flags.String("bin", "bin", "`folder` with the binary detach")
 	runs := flags.Int("runs", 200, "interleaved runs of each candidate")
+	only := flags.Int("section", 0, "measure this section alone, 1 to 4")
 	quick := flags.Bool("quick", false, "a few runs only, to see that it works: the numbers mean nothing")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b := &bench{plan: plan{runs: max(*runs, 1), heaps: []int{0, 1, 4}, blocks: 10, block: 320, peaks: 15}, out: out}
+	b := &bench{plan: plan{runs: max(*runs, 1), heaps: []int{0, 1, 4}, blocks: 10, block: 320, peaks: 15, many: 1000, looks: 5}, out: out}
 	if *quick {
-		b.plan = plan{runs: 2, heaps: []int{0}, blocks: 1, block: 16, peaks: 1}
+		b.plan = plan{runs: 2, heaps: []int{0}, blocks: 1, block: 16, peaks: 1, many: 20, looks: 1}
 	}
 	if b.detach, err = filepath.Abs(filepath.Join(*bin, "detach")); err != nil {
 		return err
@@ -73,7 +76,10 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	b.printMachine()
-	for _, section := range []func(context.Context) error{b.starts, b.launchers, b.rates} {
+	for i, section := range []func(context.Context) error{b.starts, b.launchers, b.rates, b.looking} {
+		if *only != 0 && *only != i+1 {
+			continue
+		}
 		if err := section(ctx); err != nil {
 			return err
 		}

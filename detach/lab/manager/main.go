@@ -17,5 +17,5 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println(daemon.PID)
-	_ = daemon.Wait(context.Background())
+	_, _ = daemon.Wait(context.Background())
 }
