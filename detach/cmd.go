@@ -52,6 +52,13 @@ type Cmd struct {
 	// Empty means none.
 	PIDFile string
 
+	// StopConsole is the command that ends the program when it is written to
+	// the Console, such as "stop". It is recorded, for Process.Stop.
+	StopConsole string
+
+	// Ready is when the daemon counts as started.
+	Ready Ready
+
 	// Manager is the PID of the process that the daemon is to outlive. Zero
 	// means the caller; a launcher that a manager executes names its parent.
 	// The daemon is checked not to be its child and reported if it is, see
@@ -65,20 +72,23 @@ func Command(name string, arg ...string) *Cmd {
 }
 
 // Start starts the program detached from the caller and returns when it has
-// been exec'd and verified.
+// been exec'd and verified, and is ready if Ready says when.
 //
 // As with os/exec, a child of another goroutine's start holds copies of this
 // process's descriptors until its own exec, for some microseconds.
 //
-// The context bounds the time spent waiting for another start with a PID file
-// in the same directory; it does not end the daemon later.
+// The context bounds the time spent waiting: until the daemon is ready, and for
+// another start with a PID file in the same directory (no more than 30 seconds,
+// one takes milliseconds). It does not end the daemon later.
 //
-// The error is an *Error, and then nothing was left behind. Among the causes:
+// The error is an *Error, and then nothing was left behind, unless Ready.Keep
+// says so. Among the causes:
 //
 //   - fs.ErrNotExist and fs.ErrPermission for Op "find" and "exec": no such
 //     program, or it may not be executed
 //   - *RunningError: the PID file names a process that is alive
 //   - ErrExited: the program ended before it could be verified
+//   - *NotReadyError: the program did not become ready, and was stopped
 //   - errors.ErrUnsupported: not on Linux
 func (c *Cmd) Start(ctx context.Context) (*Process, error) {
 	return c.start(ctx)

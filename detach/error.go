@@ -48,6 +48,21 @@ var (
 	// nobody knows whether it is the daemon. It has not been signalled.
 	ErrNoRecord = errors.New("found by its PID alone, it may be another process")
 
+	// ErrFailed means that the program said that it had failed before it was
+	// ready: by a line in its log, by ERRNO=, or by closing its descriptor.
+	ErrFailed = errors.New("said that it failed")
+
+	// ErrNoConsole means that the daemon has no console, or that the FIFO of
+	// that name is not its standard input.
+	ErrNoConsole = errors.New("it has no console")
+
+	// ErrNoLog means that a condition speaks of the log, and there is no log
+	// file.
+	ErrNoLog = errors.New("it has no log file")
+
+	// ErrNotRead means that the daemon does not read its console.
+	ErrNotRead = errors.New("does not read its console")
+
 	// ErrNotPIDFile means that a file exists where the PID file is to be, and
 	// is none. It is left as it is.
 	ErrNotPIDFile = errors.New("exists and is not a PID file")

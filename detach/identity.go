@@ -1,6 +1,11 @@
 package detach
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Identity identifies a process for ever. A PID alone does not: it is used
 // again.
@@ -15,3 +20,30 @@ type Identity struct {
 func (id Identity) String() string {
 	return fmt.Sprintf("%d@%d.%.8s", id.PID, id.Start, id.BootID)
 }
+
+var errIdentity = errors.New("is not PID@START.BOOT")
+
+// ParseIdentity parses what Identity.String returns. The boot id may be any
+// part of its beginning, or missing with its dot: such an identity matches only
+// what it names.
+func ParseIdentity(s string) (Identity, error) {
+	pid, rest, _ := strings.Cut(s, "@")
+	start, boot, _ := strings.Cut(rest, ".")
+	var id Identity
+	var err error
+	if id.PID, err = strconv.Atoi(pid); err != nil || id.PID < 1 || pid[0] == '+' {
+		return Identity{}, errIdentity
+	}
+	if id.Start, err = strconv.ParseUint(start, 10, 64); err != nil {
+		return Identity{}, errIdentity
+	}
+	if strings.Trim(boot, "0123456789abcdef-") != "" || len(boot) > 36 {
+		return Identity{}, errIdentity
+	}
+	id.BootID = boot
+	return id, nil
+}
+
+// sameBoot tells whether a boot id, or the beginning of one, may be of the boot
+// with this id. Where the kernel does not tell, it may.
+func sameBoot(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }

@@ -35,8 +35,7 @@ func openAlive(pid int, identity *Identity) (pidfd int, stat proc.Stat, err erro
 	}
 	if identity != nil && statErr == nil {
 		boot, _ := proc.BootID()
-		rebooted := boot != "" && identity.BootID != "" && boot != identity.BootID
-		if rebooted || stat.Start != identity.Start {
+		if !sameBoot(boot, identity.BootID) || stat.Start != identity.Start {
 			return pidfd, stat, ErrExited
 		}
 	}

@@ -1,42 +1,116 @@
 package detach
 
 import (
+	"errors"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/detachkit/detach/detach/internal/proc"
 )
 
-func open(pidfile string) (*Process, error) {
-	f, err := openPIDDir(pidfile)
+func open(path string) (*Process, error) {
+	named, err := readNamed(path)
 	if err != nil {
 		return nil, err
+	}
+	var identity *Identity
+	if named.record != nil {
+		identity = &named.record.Identity
+	}
+	pidfd, stat, err := openAlive(named.pid, identity)
+	if err != nil {
+		return nil, &Error{Op: "open", Path: path, Err: err}
+	}
+	p := &Process{PID: named.pid, handle: newHandle(pidfd), pidFile: named.pidFile}
+	if named.record != nil {
+		p.Record = *named.record
+		return p, nil
+	}
+	boot, _ := proc.BootID()
+	p.Record = Record{Identity: Identity{PID: named.pid, Start: stat.Start, BootID: boot}, Session: stat.Session, PIDFile: named.pidFile}
+	p.guessed = true
+	return p, nil
+}
+
+// named is what a PID file or a record names.
+type named struct {
+	pid     int
+	record  *Record // nil if there is none of this PID
+	pidFile string  // absolute where it can be told: not what the record says, the folder may have been moved
+}
+
+// readNamed reads a PID file and its record, or a record and its PID file.
+func readNamed(path string) (named, error) {
+	f, err := openPIDDir(path)
+	if err != nil {
+		return named{}, err
 	}
 	defer f.close()
 	pid, record, err := f.read()
+	var e *Error
+	if pidfile, ok := strings.CutSuffix(path, ".json"); ok && errors.As(err, &e) && e.Err == ErrNotPIDFile && e.Path == path {
+		return readRecordFile(f, pidfile)
+	}
 	if err != nil {
-		return nil, err
+		return named{}, err
 	}
 	if pid == 0 {
-		return nil, &Error{Op: "open", Path: pidfile, Err: unix.ENOENT}
+		return named{}, &Error{Op: "open", Path: path, Err: unix.ENOENT}
 	}
-	var identity *Identity
-	if record != nil {
-		identity = &record.Identity
-	}
-	// Not what the record says: the folder may have been moved since.
-	path, err := filepath.Abs(pidfile)
+	return named{pid, record, absolute(path)}, nil
+}
+
+// readRecordFile is readNamed for the file f, which may be a record.
+func readRecordFile(f *pidFile, pidfile string) (named, error) {
+	data, err := f.readFile(f.name, maxRecord)
 	if err != nil {
-		path = pidfile
+		return named{}, err
+	}
+	r, err := parseRecord(data)
+	if err != nil {
+		return named{}, &Error{Op: "open", Path: f.path, Err: err}
+	}
+	return named{r.PID, &r, absolute(pidfile)}, nil
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+func readRecord(pidfile string) (Record, error) {
+	named, err := readNamed(pidfile)
+	if err != nil {
+		return Record{}, err
+	}
+	if named.record == nil {
+		return Record{}, &Error{Op: "open", Path: pidfile, Err: ErrNoRecord}
+	}
+	return *named.record, nil
+}
+
+func find(pid int) (*Process, error) { return findProcess(strconv.Itoa(pid), pid, nil) }
+
+func findIdentity(id Identity) (*Process, error) { return findProcess(id.String(), id.PID, &id) }
+
+func findProcess(name string, pid int, identity *Identity) (*Process, error) {
+	if err := proc.Check(); err != nil {
+		return nil, &Error{Op: "find", Path: "/proc", Err: err}
 	}
 	pidfd, stat, err := openAlive(pid, identity)
 	if err != nil {
-		return nil, &Error{Op: "open", Path: pidfile, Err: err}
+		return nil, &Error{Op: "find", Path: name, Err: err}
 	}
-	if record == nil {
-		boot, _ := proc.BootID()
-		record = &Record{Identity: Identity{PID: pid, Start: stat.Start, BootID: boot}, Session: stat.Session, PIDFile: path}
+	p := &Process{PID: pid, handle: newHandle(pidfd)}
+	p.Record = observed(pid, stat)
+	if hasEnded(pidfd) { // and what was read may be about its successor
+		p.Close()
+		return nil, &Error{Op: "find", Path: name, Err: ErrExited}
 	}
-	return &Process{PID: pid, Record: *record, handle: newHandle(pidfd), pidFile: path}, nil
+	return p, nil
 }

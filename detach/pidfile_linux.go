@@ -62,6 +62,55 @@ func (f *pidFile) owns(path string) bool {
 	return unix.Fstat(f.dir, &own) == nil && unix.Stat(dirname, &other) == nil && own.Dev == other.Dev && own.Ino == other.Ino
 }
 
+// lockPatience is how long to wait for other starts that use the same folder
+// for their PID files. One takes milliseconds.
+const lockPatience = 30 * time.Second
+
+// lockAgain locks, with a bound of its own.
+func (f *pidFile) lockAgain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	return f.lock(ctx)
+}
+
+// unlock lets other starts go on; what is to be written after that takes the
+// lock again.
+func (f *pidFile) unlock() {
+	if f != nil {
+		_ = unix.Flock(f.dir, unix.LOCK_UN)
+	}
+}
+
+// rewrite replaces the record of a daemon, where there is one.
+func (f *pidFile) rewrite(r *Record) (err error) {
+	if f == nil {
+		return nil
+	}
+	if err := f.lockAgain(context.Background()); err != nil {
+		return err
+	}
+	defer f.unlock()
+	pid, record, err := f.read()
+	if err != nil {
+		return err
+	}
+	if pid != r.PID || record == nil || record.Identity != r.Identity {
+		return &Error{Op: "write", Path: f.path + ".json", Err: ErrExited} // it was stopped, its file has gone
+	}
+	data, err := r.encode()
+	if err != nil {
+		return &Error{Op: "encode", Path: f.path + ".json", Err: err}
+	}
+	unix.Close(f.next)
+	if f.next, err = f.create(f.nextName()); err != nil {
+		return err
+	}
+	if err = f.commit(data); err != nil {
+		_ = unix.Unlinkat(f.dir, f.nextName(), 0)
+	}
+	return err
+}
+
 // lock waits for other starts with a PID file in this directory.
 func (f *pidFile) lock(ctx context.Context) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
@@ -232,6 +281,9 @@ func (f *pidFile) abandon() {
 }
 
 func (f *pidFile) close() {
+	if f == nil {
+		return
+	}
 	for _, fd := range []int{f.temp, f.next, f.dir} { // the lock last
 		if fd >= 0 {
 			unix.Close(fd)

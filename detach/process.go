@@ -14,22 +14,40 @@ type Process struct {
 	Record Record // what is known of it
 	Report Report // what was seen at the start; empty after Open
 
-	handle  *os.File // the pidfd
+	handle  *os.File // the pidfd; nil of a daemon that has ended before it was found
 	pidFile string   // as an absolute path where it could be told
+	guessed bool     // by a PID file alone: it may be another process
 }
 
-// Open finds the daemon that a PID file names, such as after the manager was
-// restarted. The error wraps fs.ErrNotExist if there is no such file, and
+// Open finds the daemon that a PID file names, or the record beside it, such as
+// after the manager was restarted. The error wraps fs.ErrNotExist if there is no such file, and
 // ErrExited if the process it names has ended, even when its PID is in use
 // again.
 //
 // A PID file without a Record (its writer was killed before it could write it,
 // or was another program) is believed while its process is alive. The Record
 // then has Version 0 and holds the identity of that process, which may be a
-// stranger that has got the PID: Signal and Kill refuse with ErrNoRecord.
+// stranger that has got the PID: Signal, Stop, Send and Kill refuse with
+// ErrNoRecord.
 func Open(pidfile string) (*Process, error) {
 	return open(pidfile)
 }
+
+// Find returns the process that has this PID now, however it was started. Its
+// Record has Version 0 and holds what /proc tells: identity, session, program,
+// arguments, directory, and the files that are its standard input and output.
+// The error wraps ErrExited if there is no such process.
+func Find(pid int) (*Process, error) { return find(pid) }
+
+// FindIdentity returns a process that was known before, with a Record as from
+// Find. The error wraps ErrExited if it has ended, even when its PID is in use
+// again.
+func FindIdentity(id Identity) (*Process, error) { return findIdentity(id) }
+
+// ReadRecord returns the record of the last daemon that a PID file named,
+// whether it is alive or not. The error wraps fs.ErrNotExist if there is no
+// such file, and ErrNoRecord if there is no record of the PID in it.
+func ReadRecord(pidfile string) (Record, error) { return readRecord(pidfile) }
 
 // Identity returns what identifies the daemon for ever.
 func (p *Process) Identity() Identity { return p.Record.Identity }
@@ -42,18 +60,33 @@ func (p *Process) PIDFD() int { return int(p.handle.Fd()) }
 // has ended, os.ErrClosed after Close, and ErrNoRecord if it was found by a PID
 // file alone.
 func (p *Process) Signal(sig os.Signal) error {
-	if p.Record.Version == 0 {
+	if p.guessed {
 		return &Error{Op: "signal", Path: sig.String(), Err: ErrNoRecord}
 	}
 	return signalHandle(p.handle, sig)
 }
 
 // Wait waits until the daemon has ended or the context is done, whose error it
-// then returns. If the daemon is a child of this process, because this process
-// adopts orphans, it is reaped.
-func (p *Process) Wait(ctx context.Context) error {
-	return waitHandle(ctx, p.handle)
-}
+// then returns. It waits on the pidfd and polls nothing. If the daemon is a
+// child of this process, because this process adopts orphans, it is reaped.
+//
+// How the daemon ended is known where the kernel tells it to others than the
+// parent: since Linux 6.15 (PIDFD_INFO_EXIT in ioctl_pidfd(2)) for whoever
+// found the daemon before it ended, before that while it is a zombie.
+func (p *Process) Wait(ctx context.Context) (Exit, error) { return p.wait(ctx) }
+
+// Verify looks at the process from outside: whether each property of
+// detachment holds, and what can still end it. It works on any process, however
+// it was started, and checks what Start does and more; a Check or a Hazard that
+// cannot be looked at for lack of permission says so.
+func (p *Process) Verify() (Report, error) { return p.verify() }
+
+// Send writes one line to the daemon's console. It returns when the daemon has
+// read it, or the context is done: the error then wraps ErrNotRead. It wraps
+// ErrNoConsole if there is none. A line is at most 4,095 bytes, so that it is
+// not mixed with that of another manager (PIPE_BUF in pipe(7)), and holds
+// neither a newline nor a carriage return, which would make it two.
+func (p *Process) Send(ctx context.Context, line string) error { return p.send(ctx, line) }
 
 // Kill ends the daemon at once with SIGKILL, waits until it is gone, and
 // removes its PID file and record: it undoes the start. Of a daemon that has

@@ -32,7 +32,10 @@ func signalHandle(handle *os.File, sig os.Signal) error {
 	if !ok {
 		return &Error{Op: "signal", Path: sig.String(), Err: unix.EINVAL}
 	}
-	err := control(handle, func(fd int) error { return unix.PidfdSendSignal(fd, number, nil, 0) })
+	err := os.ErrProcessDone // of a daemon that had ended before it was found
+	if handle != nil {
+		err = control(handle, func(fd int) error { return unix.PidfdSendSignal(fd, number, nil, 0) })
+	}
 	if err == unix.ESRCH {
 		err = os.ErrProcessDone
 	}
@@ -42,47 +45,58 @@ func signalHandle(handle *os.File, sig os.Signal) error {
 	return nil
 }
 
-// waitHandle lets the runtime's poller wait, on a descriptor of its own: the
-// deadline by which the context ends it must not end another Wait.
-func waitHandle(ctx context.Context, handle *os.File) error {
-	var waiting *os.File
-	err := control(handle, func(fd int) error {
-		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			return err
-		}
-		if err := unix.SetNonblock(dup, true); err != nil { // else the poller does not take it
-			unix.Close(dup)
-			return err
-		}
-		waiting = newHandle(dup)
-		return nil
-	})
+// wait lets the runtime's poller wait, on a descriptor of its own: the deadline
+// by which the context ends it must not end another Wait.
+func (p *Process) wait(ctx context.Context) (Exit, error) {
+	if p.handle == nil {
+		return Exit{}, nil
+	}
+	waiting, err := dupPIDFD(p.handle)
 	if err != nil {
-		return &Error{Op: "wait", Err: err}
+		return Exit{}, &Error{Op: "wait", Err: err}
 	}
 	defer waiting.Close()
 	stop := context.AfterFunc(ctx, func() { _ = waiting.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	conn, err := waiting.SyscallConn()
 	if err != nil {
-		return &Error{Op: "wait", Err: err}
+		return Exit{}, &Error{Op: "wait", Err: err}
 	}
-	err = conn.Read(func(fd uintptr) bool { return hasEnded(int(fd)) && reapEnded(int(fd)) })
+	err = conn.Read(func(fd uintptr) bool { return hasEnded(int(fd)) })
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return ctx.Err()
+		return Exit{}, ctx.Err()
 	}
 	if err != nil {
-		return &Error{Op: "wait", Err: err}
+		return Exit{}, &Error{Op: "wait", Err: err}
 	}
-	return nil
+	var exit Exit
+	err = control(waiting, func(fd int) error {
+		exit = awaitExit(ctx, fd, p.Identity())
+		return nil
+	})
+	if err != nil {
+		return Exit{}, &Error{Op: "wait", Err: err}
+	}
+	return exit, nil
 }
 
-// reapEnded reaps a daemon that has ended, if it is a child: this process may
-// be a subreaper, or PID 1. It always tells true.
-func reapEnded(pidfd int) bool {
-	_ = unix.Waitid(unix.P_PIDFD, pidfd, nil, unix.WEXITED|unix.WNOHANG|unix.WALL, nil)
-	return true
+// dupPIDFD returns a duplicate that the poller takes: not blocking. They share
+// that flag, which says nothing to poll(2) and waitid(2) with WNOHANG.
+func dupPIDFD(handle *os.File) (*os.File, error) {
+	var dup *os.File
+	err := control(handle, func(fd int) error {
+		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return err
+		}
+		if err := unix.SetNonblock(n, true); err != nil {
+			unix.Close(n)
+			return err
+		}
+		dup = newHandle(n)
+		return nil
+	})
+	return dup, err
 }
 
 // hasEnded tells whether the process of a pidfd has ended, reaped or not. A
@@ -101,7 +115,7 @@ func (p *Process) kill(ctx context.Context) error {
 	if err := p.Signal(unix.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	if err := p.Wait(ctx); err != nil {
+	if _, err := p.Wait(ctx); err != nil {
 		return err
 	}
 	return removePIDFile(ctx, p.pidFile, p.Record)

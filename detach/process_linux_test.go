@@ -76,7 +76,7 @@ func TestOpen(t *testing.T) {
 	require.True(t, lab.Alive(p.PID))
 
 	require.NoError(t, again.Signal(unix.SIGKILL))
-	require.NoError(t, p.Wait(t.Context()))
+	require.NoError(t, wait(t.Context(), p))
 	_, err = detach.Open(p.Record.PIDFile)
 	require.ErrorIs(t, err, detach.ErrExited)
 	require.NoError(t, os.Remove(p.Record.PIDFile))
@@ -86,19 +86,25 @@ func TestOpen(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
+// wait is Wait of a daemon of which nobody wants to know how it ended.
+func wait(ctx context.Context, p *detach.Process) error {
+	_, err := p.Wait(ctx)
+	return err
+}
+
 func TestWait(t *testing.T) {
 	p := startSleep(t)
 	cancelled, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	ended := make(chan error, 10)
 	for range cap(ended) { // one that gives up must not wake the others
-		wg.Go(func() { ended <- p.Wait(t.Context()) })
+		wg.Go(func() { ended <- wait(t.Context(), p) })
 	}
 	gaveUp := make(chan error)
-	go func() { gaveUp <- p.Wait(cancelled) }()
+	go func() { gaveUp <- wait(cancelled, p) }()
 	cancel()
 	require.ErrorIs(t, <-gaveUp, context.Canceled)
-	require.ErrorIs(t, p.Wait(cancelled), context.Canceled)
+	require.ErrorIs(t, wait(cancelled, p), context.Canceled)
 	require.Empty(t, ended)
 	require.NoError(t, p.Signal(unix.SIGTERM))
 	wg.Wait()
@@ -117,14 +123,14 @@ func TestSignalAfterTheEnd(t *testing.T) {
 	require.NoError(t, p.Kill(context.Background()), "a second time")
 	require.NoError(t, p.Close())
 	require.ErrorIs(t, p.Signal(unix.SIGTERM), os.ErrClosed)
-	require.ErrorIs(t, p.Wait(t.Context()), os.ErrClosed)
+	require.ErrorIs(t, wait(t.Context(), p), os.ErrClosed)
 }
 
 // Kill removes what is the daemon's, and not what a later one has put there.
 func TestKillSparesTheFilesOfAnother(t *testing.T) {
 	p := startSleep(t)
 	require.NoError(t, p.Signal(unix.SIGKILL))
-	require.NoError(t, p.Wait(t.Context()))
+	require.NoError(t, wait(t.Context(), p))
 	cmd := detach.Command("sleep", lab.Mark())
 	cmd.PIDFile = p.Record.PIDFile
 	next, err := cmd.Start(t.Context())
@@ -208,7 +214,7 @@ func TestKillDoesNotWaitForEver(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error)
 	go func() { result <- p.Kill(ctx) }()
-	require.NoError(t, p.Wait(t.Context()))
+	require.NoError(t, wait(t.Context(), p))
 	cancel()
 	require.ErrorIs(t, <-result, context.Canceled)
 	require.NoError(t, lock.Close())
@@ -221,7 +227,7 @@ func TestDaemonsOfASubreaperAreReaped(t *testing.T) {
 	p := startSleep(t)
 	require.Len(t, p.Report.Hazards, 1)
 	require.NoError(t, p.Signal(unix.SIGTERM))
-	require.NoError(t, p.Wait(t.Context()))
+	require.NoError(t, wait(t.Context(), p))
 	_, err := unix.Wait4(p.PID, nil, unix.WALL, nil)
 	require.Equal(t, unix.ECHILD, err)
 }

@@ -23,7 +23,29 @@ type Record struct {
 	Console string    `json:"console,omitempty"`
 	PIDFile string    `json:"pidfile,omitempty"`
 	Started time.Time `json:"started"`
+
+	// How long the log files were before, in bytes: what is behind that is of
+	// this daemon, until they are rotated.
+	StdoutFrom int64 `json:"stdout_from,omitempty"`
+	StderrFrom int64 `json:"stderr_from,omitempty"`
+
+	StopConsole string `json:"stop_console,omitempty"` // see Cmd.StopConsole
+
+	// What it has to reach to be ready, see Ready, how far it is, and who
+	// waits for it. All empty if there are no conditions.
+	Ready     []string  `json:"ready,omitempty"`
+	Readiness Readiness `json:"readiness,omitempty"`
+	Starter   *Identity `json:"starter,omitempty"`
 }
+
+// Readiness is how far a daemon is on its way to be ready.
+type Readiness string
+
+const (
+	ReadinessWaiting Readiness = "waiting"
+	ReadinessReached Readiness = "ready"
+	ReadinessFailed  Readiness = "not ready" // and kept, see Ready.Keep
+)
 
 const recordVersion = 1
 

@@ -1,9 +1,14 @@
 package detach
 
-// Report is what was seen of a daemon from outside right after it was started.
+// Report is what was seen of a daemon from outside: by Start right after it was
+// started, or by Process.Verify at any time.
 type Report struct {
 	Checks  []Check  `json:"checks"`
 	Hazards []Hazard `json:"hazards,omitempty"`
+
+	// Diagnosis is what Verify makes of it, in one sentence: "it is detached",
+	// or what can end it together with its manager. Start leaves it empty.
+	Diagnosis string `json:"diagnosis,omitempty"`
 }
 
 // OK tells whether every check holds. A daemon that Start returned passes all
@@ -17,12 +22,19 @@ func (r Report) OK() bool {
 	return true
 }
 
-// Check is one property of detachment.
+// Check is one property of detachment. Its name is, from Start, "exec",
+// "session", "leader", "terminal", "parent" or "alive". Verify has the last
+// five, and "stdin", "stdout", "stderr", "signals", "descriptors" and
+// "environment".
 type Check struct {
-	Name string `json:"name"` // "exec", "session", "leader", "terminal", "parent", "alive"
+	Name string `json:"name"`
 	OK   bool   `json:"ok"`
 	Got  string `json:"got"`  // what was found, in words
 	Want string `json:"want"` // what it should be, in words
+
+	// Unknown tells that it could not be looked at, as for lack of permission:
+	// OK is false then, and Got says why.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // Hazard is something that can still end or cripple the daemon.
@@ -44,4 +56,35 @@ const (
 	// HazardOutputLost: standard output or error was a terminal and no log
 	// file was given, so what the daemon prints is lost.
 	HazardOutputLost HazardCode = "output-lost"
+
+	// HazardSubreaper: it was adopted by a process that is no init. It is in
+	// the process tree of that one, which may be its manager.
+	HazardSubreaper HazardCode = "subreaper"
+
+	// HazardStdio: standard input, output or error is a terminal, a pipe, a
+	// FIFO or a socket, whose other end may go.
+	HazardStdio HazardCode = "stdio"
+
+	// HazardLogDeleted: standard output or error is a file that has been
+	// deleted. What is written there is lost, and takes up space until the
+	// daemon ends.
+	HazardLogDeleted HazardCode = "log-deleted"
+
+	// HazardCgroup: it is in the cgroup of a systemd service or scope together
+	// with processes outside its session, so that it ends with them when the
+	// unit is stopped (KillMode= in systemd.kill(5), KillUserProcesses= in
+	// logind.conf(5)).
+	HazardCgroup HazardCode = "cgroup"
+
+	// HazardCI: variables in its environment by which a CI runner finds and
+	// kills the processes that a job has left (Jenkins, GitHub Actions).
+	HazardCI HazardCode = "ci"
+
+	// HazardNamespace: it is in the PID namespace of a container. When PID 1
+	// of that ends, the kernel kills everything in it.
+	HazardNamespace HazardCode = "pid-namespace"
+
+	// HazardOOM: its oom_score_adj is negative, which it may have from its
+	// manager: when memory runs out others are ended in its place.
+	HazardOOM HazardCode = "oom"
 )

@@ -21,46 +21,80 @@ import (
 
 // start takes the steps that can fail with a good message first, and those
 // that leave something behind last.
-func (c *Cmd) start(ctx context.Context) (_ *Process, err error) {
+func (c *Cmd) start(ctx context.Context) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "start", Path: c.Path, Err: err}
 	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	env := c.env()
-	path, err := c.find(env)
+	ready, err := c.Ready.prepare()
 	if err != nil {
 		return nil, err
+	}
+	defer ready.close()
+	p, file, err := c.launch(ctx, ready)
+	if err != nil {
+		return nil, err
+	}
+	defer file.close()
+	if len(c.Ready.When) == 0 {
+		return p, nil
+	}
+	ready.started()
+	file.unlock() // other starts go on meanwhile
+	err = p.settle(file, ready.await(ctx, p), c.Ready.Keep)
+	var notReady *NotReadyError
+	if err != nil && !(c.Ready.Keep && errors.As(err, &notReady)) {
+		p.Close()
+		p = nil
+	}
+	return p, err
+}
+
+// launch starts and verifies the program. The file that it returns, nil if
+// there is none, is locked.
+func (c *Cmd) launch(ctx context.Context, ready *readying) (_ *Process, _ *pidFile, err error) {
+	env := ready.environ(c.env())
+	path, err := c.find(env)
+	if err != nil {
+		return nil, nil, err
 	}
 	spec := &doublefork.Spec{Path: path, Args: c.args(), Env: env, Dir: c.Dir, Umask: -1, NOFILE: raisedNOFILE()}
 	if c.Umask != nil {
 		spec.Umask = *c.Umask
 	}
+	if ready.write >= 0 {
+		spec.Notify = &doublefork.Notify{FD: ready.write, As: ready.as}
+	}
 	record := c.record(path)
+	if log := c.Ready.wantsLog(); log != nil && len(record.logs()) == 0 {
+		return nil, nil, &Error{Op: "ready", Path: log.String(), Err: ErrNoLog}
+	}
 
 	var file *pidFile
 	if c.PIDFile != "" {
 		if file, err = c.claimPIDFile(ctx, record); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		defer file.close()
 		defer func() {
 			if err != nil {
 				file.abandon()
+				file.close()
 			}
 		}()
 	}
 	stdio, err := openStdio(c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer stdio.close()
 	spec.Stdio = stdio.fds
+	record.StdoutFrom, record.StderrFrom = sizeOf(stdio.fds[1]), sizeOf(stdio.fds[2])
 
 	if file != nil {
 		if err := file.discard(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		spec.PIDFile = &doublefork.PIDFile{Dir: file.dir, Temp: file.tempName(), Name: file.name, FD: file.temp}
 	}
@@ -69,19 +103,19 @@ func (c *Cmd) start(ctx context.Context) (_ *Process, err error) {
 		if file != nil {
 			_ = file.discard() // killed after it was in place
 		}
-		return nil, c.forkError(path, err)
+		return nil, nil, c.forkError(path, err)
 	}
 	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD), pidFile: record.PIDFile}
 	if err = p.confirm(daemon, c.manager(), file); err != nil {
-		return nil, p.undo(file, err)
+		return nil, nil, p.undo(file, err)
 	}
 	p.Report.Hazards = append(p.Report.Hazards, stdio.hazards...)
-	return p, nil
+	return p, file, nil
 }
 
 // check refuses what cannot work before anything is touched.
 func (c *Cmd) check() error {
-	for _, s := range append([]string{c.Path, c.Dir, c.PIDFile, c.Stdin, c.Stdout, c.Stderr, c.Console}, c.Args...) {
+	for _, s := range append([]string{c.Path, c.Dir, c.PIDFile, c.Stdin, c.Stdout, c.Stderr, c.Console, c.StopConsole}, c.Args...) {
 		if strings.ContainsRune(s, 0) {
 			return &Error{Op: "argument", Path: strings.ReplaceAll(s, "\x00", `\0`), Err: unix.EINVAL}
 		}
@@ -104,10 +138,16 @@ func (c *Cmd) check() error {
 			return &Error{Op: "chdir", Path: c.Dir, Err: err}
 		}
 	}
+	if c.StopConsole != "" && c.Console == "" {
+		return &Error{Op: "stop console", Path: c.StopConsole, Err: ErrNoConsole}
+	}
+	if err := checkLine(c.StopConsole); err != nil {
+		return &Error{Op: "stop console", Path: c.StopConsole, Err: err}
+	}
 	if err := proc.Check(); err != nil {
 		return &Error{Op: "verify", Path: "/proc", Err: err}
 	}
-	return nil
+	return c.Ready.check()
 }
 
 func (c *Cmd) manager() int {
@@ -148,19 +188,27 @@ func (c *Cmd) record(path string) Record {
 		}
 		return filepath.Clean(path)
 	}
-	return Record{
-		Version: recordVersion,
-		Via:     "fork",
-		Path:    absolute(path),
-		Command: c.args(),
-		Dir:     absolute("."),
-		Stdin:   absolute(c.Stdin),
-		Stdout:  absolute(cmp.Or(c.Stdout, c.Stderr)),
-		Stderr:  absolute(cmp.Or(c.Stderr, c.Stdout)),
-		Console: absolute(c.Console),
-		PIDFile: absolute(c.PIDFile),
-		Started: time.Now().UTC(),
+	r := Record{
+		Version:     recordVersion,
+		Via:         "fork",
+		Path:        absolute(path),
+		Command:     c.args(),
+		Dir:         absolute("."),
+		Stdin:       absolute(c.Stdin),
+		Stdout:      absolute(cmp.Or(c.Stdout, c.Stderr)),
+		Stderr:      absolute(cmp.Or(c.Stderr, c.Stdout)),
+		Console:     absolute(c.Console),
+		PIDFile:     absolute(c.PIDFile),
+		Started:     time.Now().UTC(),
+		StopConsole: c.StopConsole,
 	}
+	if r.Stdout == "" {
+		r.Stdout, r.Stderr = inherited(1), inherited(2)
+	}
+	if len(c.Ready.When) > 0 {
+		r.Ready, r.Readiness, r.Starter = c.Ready.words(), ReadinessWaiting, self()
+	}
+	return r
 }
 
 // claimPIDFile makes sure, for as long as the file is not closed, that no other
@@ -181,7 +229,7 @@ func (c *Cmd) claimPIDFile(ctx context.Context, r Record) (_ *pidFile, err error
 			return nil, &Error{Op: "open", Path: c.resolve(path), Err: ErrIsPIDFile}
 		}
 	}
-	if err = file.lock(ctx); err != nil {
+	if err = file.lockAgain(ctx); err != nil {
 		return nil, err
 	}
 	if err = file.claim(); err != nil {
@@ -194,6 +242,7 @@ func (c *Cmd) claimPIDFile(ctx context.Context, r Record) (_ *pidFile, err error
 	// As long as it can become.
 	r.Identity = Identity{PID: math.MaxInt32, Start: math.MaxUint64, BootID: boot}
 	r.Session = math.MaxInt32
+	r.StdoutFrom, r.StderrFrom = math.MaxInt64, math.MaxInt64
 	draft, err := r.encode()
 	if err != nil {
 		return nil, &Error{Op: "encode", Path: file.path + ".json", Err: err}

@@ -1,0 +1,159 @@
+package detach
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxLine is the longest line in bytes, its newline included, that a write to
+// a FIFO does not mix with those of others: PIPE_BUF in pipe(7).
+const maxLine = 4096
+
+// send writes a line to the console and waits until it has been read.
+func (p *Process) send(ctx context.Context, line string) error {
+	failed := func(err error) error {
+		return &Error{Op: "send to", Path: cmp.Or(p.pidFile, strconv.Itoa(p.PID)), Err: err}
+	}
+	if err := checkLine(line); err != nil {
+		return failed(err)
+	}
+	switch {
+	case p.guessed:
+		return failed(ErrNoRecord)
+	case p.Record.Console == "":
+		return failed(ErrNoConsole)
+	case p.hasEnded():
+		return failed(ErrExited)
+	}
+	fifo, err := p.openFIFO()
+	if err != nil {
+		return failed(err)
+	}
+	defer unix.Close(fifo)
+	if err := p.writeLine(ctx, fifo, []byte(line+"\n")); err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
+// checkLine refuses what is not one line, or would be mixed with another.
+func checkLine(line string) error {
+	if strings.ContainsAny(line, "\n\r\x00") {
+		return fmt.Errorf("more than one line: %w", unix.EINVAL)
+	}
+	if len(line)+1 > maxLine {
+		return fmt.Errorf("a line of %d bytes, and %d is the most: %w", len(line), maxLine-1, unix.EMSGSIZE)
+	}
+	return nil
+}
+
+// hasEnded tells whether the daemon has ended, reaped or not.
+func (p *Process) hasEnded() bool {
+	ended := true
+	if p.handle != nil {
+		_ = control(p.handle, func(fd int) error { ended = hasEnded(fd); return nil })
+	}
+	return ended
+}
+
+// openFIFO opens the console by its name, which must still lead to the FIFO
+// that the daemon, or another process of its session, reads.
+func (p *Process) openFIFO() (int, error) {
+	fd, err := openAbove2(p.Record.Console, unix.O_WRONLY, 0)
+	switch err {
+	case nil:
+	case unix.ENXIO, unix.ENOENT: // nobody reads it, or there is none
+		return -1, ErrNoConsole
+	default:
+		return -1, fmt.Errorf("open %s: %w", quoteOdd(p.Record.Console), err)
+	}
+	if err := p.checkFIFO(fd); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func (p *Process) checkFIFO(fd int) error {
+	var own unix.Stat_t
+	if err := unix.Fstat(fd, &own); err != nil {
+		return err
+	}
+	if own.Mode&unix.S_IFMT != unix.S_IFIFO {
+		return ErrNoConsole
+	}
+	reads := func(pid int) (same bool, err error) {
+		var theirs unix.Stat_t
+		err = unix.Stat(fmt.Sprintf("/proc/%d/fd/0", pid), &theirs)
+		return err == nil && theirs.Dev == own.Dev && theirs.Ino == own.Ino, err
+	}
+	switch same, err := reads(p.PID); {
+	case same, err == unix.EACCES, err == unix.EPERM: // another user's: its name has to do
+		return nil
+	}
+	list, err := looks.take()
+	if err != nil {
+		return err
+	}
+	for _, q := range p.members(list) {
+		if same, _ := reads(q.PID); same {
+			return nil
+		}
+	}
+	return ErrNoConsole
+}
+
+// writeLine writes in one go, so that lines of several managers do not mix,
+// and waits until somebody has read that much. There is no event for that.
+func (p *Process) writeLine(ctx context.Context, fifo int, data []byte) error {
+	written := false
+	var unread, read, before int
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		if !written {
+			_, err := unix.Write(fifo, data)
+			switch err {
+			case nil:
+				written = true
+				if unread, err = queued(fifo); err != nil {
+					return err
+				}
+				before = unread
+			case unix.EAGAIN, unix.EINTR: // full
+			case unix.EPIPE:
+				return ErrNoConsole
+			default:
+				return err
+			}
+		} else {
+			now, err := queued(fifo)
+			if err != nil {
+				return err
+			}
+			read += max(before-now, 0) // others may write meanwhile
+			before = now
+		}
+		switch {
+		case written && (before == 0 || read >= unread):
+			return nil
+		case p.hasEnded():
+			return ErrExited
+		case ctx.Err() != nil && !written:
+			return fmt.Errorf("%w, and it is full: nothing was written", ErrNotRead)
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: the line waits in it", ErrNotRead)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// queued returns how many bytes are in a FIFO.
+func queued(fifo int) (int, error) { return unix.IoctlGetInt(fifo, unix.TIOCINQ) }

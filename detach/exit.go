@@ -1,0 +1,29 @@
+package detach
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// Exit is how a daemon has ended, as far as the kernel tells somebody who is
+// not its parent.
+type Exit struct {
+	Known  bool           `json:"known"`
+	Code   int            `json:"code"`             // exit status, 0 to 255
+	Signal syscall.Signal `json:"signal,omitempty"` // that ended it, or 0
+	Core   bool           `json:"core,omitempty"`   // its memory was dumped, see core(5)
+}
+
+// String says it in words: "exit status 1", "killed by SIGKILL", "it is not
+// known how".
+func (e Exit) String() string {
+	switch {
+	case !e.Known:
+		return "it is not known how"
+	case e.Signal == 0:
+		return fmt.Sprintf("exit status %d", e.Code)
+	case e.Core:
+		return "killed by " + signalName(e.Signal) + ", core dumped"
+	}
+	return "killed by " + signalName(e.Signal)
+}

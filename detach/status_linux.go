@@ -1,0 +1,112 @@
+package detach
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/proc"
+)
+
+func survey(ps []*Process) ([]Status, error) {
+	list, err := proc.List()
+	if err != nil {
+		return nil, &Error{Op: "status", Path: "/proc", Err: err}
+	}
+	look := newLook(list)
+	statuses := make([]Status, len(ps))
+	for i, p := range ps {
+		statuses[i] = look.status(p)
+	}
+	return statuses, nil
+}
+
+// look is one look at /proc, arranged so that many daemons are found in it.
+type look struct {
+	byPID     map[int]proc.Process
+	bySession map[int][]proc.Process
+}
+
+func newLook(list []proc.Process) look {
+	l := look{map[int]proc.Process{}, map[int][]proc.Process{}}
+	for _, q := range list {
+		l.byPID[q.PID] = q
+		l.bySession[q.Session] = append(l.bySession[q.Session], q)
+	}
+	return l
+}
+
+// around returns the processes among which those of a daemon are.
+func (l look) around(p *Process) []proc.Process {
+	var list []proc.Process
+	self, ok := l.byPID[p.PID]
+	if leader, ok := l.byPID[p.Record.Session]; ok && leader.Session != p.Record.Session {
+		list = append(list, leader) // the number has been given to a stranger
+	}
+	list = append(list, l.bySession[p.Record.Session]...)
+	if ok && self.Session != p.Record.Session {
+		list = append(list, l.bySession[self.Session]...)
+	}
+	return list
+}
+
+func (l look) status(p *Process) Status {
+	s := Status{State: Dead, Checked: !p.guessed, Record: p.Record, Since: startTime(p.Record.Start), Logs: p.Record.logs()}
+	if p.pidFile == "" {
+		s.State = Absent
+	}
+	for _, q := range p.members(l.around(p)) {
+		s.Processes++
+		s.Threads += q.Threads
+		s.CPU += time.Duration(q.User+q.System) * (time.Second / ticksPerSecond)
+		s.RSS += q.RSS * int64(os.Getpagesize())
+	}
+	ended := true
+	if p.handle != nil && control(p.handle, func(fd int) error { ended = hasEnded(fd); return nil }) != nil || ended {
+		if s.Processes > 0 {
+			s.Note = "it has ended, and left processes behind in its session"
+		}
+		return s
+	}
+	s.State = Running
+	s.Uptime = max(time.Since(s.Since), 0)
+	if p.Record.Readiness == ReadinessWaiting {
+		s.State, s.Note = l.readiness(p)
+	}
+	if _, seen := l.byPID[p.PID]; !seen {
+		s.Note = "it is hidden in /proc"
+	}
+	return s
+}
+
+// readiness tells whether anybody still waits for a daemon to be ready.
+func (l look) readiness(p *Process) (State, string) {
+	if id := p.Record.Starter; id != nil {
+		boot, _ := proc.BootID()
+		if q, ok := l.byPID[id.PID]; ok && q.Start == id.Start && q.State != 'Z' && sameBoot(boot, id.BootID) {
+			return Starting, ""
+		}
+	}
+	return Running, "whoever started it ended before it was ready"
+}
+
+// logs are the files that standard output and error were at the start.
+func (r Record) logs() []Log {
+	var logs []Log
+	for _, l := range []Log{{Path: r.Stdout, Streams: "stdout"}, {Path: r.Stderr, Streams: "stderr"}} {
+		if l.Path == "" || l.Path == os.DevNull {
+			continue
+		}
+		if len(logs) == 1 && logs[0].Path == l.Path {
+			logs[0].Streams = "stdout+stderr"
+			continue
+		}
+		var st unix.Stat_t
+		if l.Size = -1; unix.Stat(l.Path, &st) == nil {
+			l.Size = st.Size
+		}
+		logs = append(logs, l)
+	}
+	return logs
+}
