@@ -2,9 +2,7 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -23,38 +21,42 @@ func parse(args []string) (*options, error) {
 	o := &options{}
 	var set, unset []string
 	var clean bool
-	flags := flag.NewFlagSet("detach", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // its errors are reported as all others are
-	flags.Usage = func() {}
-	both := func(define func(name string), short, long string) {
-		if short != "" {
-			define(short)
+	flags := newFlags("detach")
+	flags.text(&o.cmd.Dir, "C", "chdir")
+	flags.text(&o.cmd.Stdout, "o", "stdout")
+	flags.text(&o.cmd.Stderr, "e", "stderr")
+	flags.text(&o.cmd.Stdin, "i", "stdin")
+	flags.text(&o.cmd.Console, "", "console")
+	flags.text(&o.cmd.PIDFile, "p", "pidfile")
+	flags.value(func(s string) error { return parseUmask(s, &o.cmd.Umask) }, "", "umask")
+	flags.value(func(s string) error { return parseVariable(s, &set) }, "E", "env")
+	flags.value(func(s string) error { return parseName(s, &unset) }, "", "unset")
+	flags.toggle(&clean, "", "clean-env")
+	flags.text(&o.cmd.StopConsole, "", "stop-console")
+	flags.value(func(s string) error {
+		c, err := parseCondition(s)
+		o.cmd.Ready.When = append(o.cmd.Ready.When, c)
+		return err
+	}, "", "ready")
+	flags.value(func(s string) error {
+		re, err := parseFailure(s)
+		o.cmd.Ready.Fail = append(o.cmd.Ready.Fail, re)
+		return err
+	}, "", "fail")
+	flags.value(func(s string) (err error) {
+		if o.cmd.Ready.Timeout, err = parseDuration(s); err == nil && o.cmd.Ready.Timeout == 0 {
+			err = errors.New("is no time at all")
 		}
-		define(long)
-	}
-	text := func(to *string, short, long string) {
-		both(func(name string) { flags.Var((*textValue)(to), name, "") }, short, long)
-	}
-	toggle := func(to *bool, short, long string) {
-		both(func(name string) { flags.BoolVar(to, name, false, "") }, short, long)
-	}
-	text(&o.cmd.Dir, "C", "chdir")
-	text(&o.cmd.Stdout, "o", "stdout")
-	text(&o.cmd.Stderr, "e", "stderr")
-	text(&o.cmd.Stdin, "i", "stdin")
-	text(&o.cmd.Console, "", "console")
-	text(&o.cmd.PIDFile, "p", "pidfile")
-	flags.Func("umask", "", func(s string) error { return parseUmask(s, &o.cmd.Umask) })
-	both(func(name string) { flags.Func(name, "", func(s string) error { return parseVariable(s, &set) }) }, "E", "env")
-	flags.Func("unset", "", func(s string) error { return parseName(s, &unset) })
-	toggle(&clean, "", "clean-env")
-	toggle(&o.json, "", "json")
-	toggle(&o.quiet, "q", "quiet")
-	toggle(&o.version, "V", "version")
-	toggle(&o.help, "h", "help")
+		return err
+	}, "", "timeout")
+	flags.toggle(&o.cmd.Ready.Keep, "", "keep")
+	flags.toggle(&o.json, "", "json")
+	flags.toggle(&o.quiet, "q", "quiet")
+	flags.toggle(&o.version, "V", "version")
+	flags.toggle(&o.help, "h", "help")
 
-	if err := flags.Parse(args); err != nil {
-		return nil, &usageError{err.Error(), "detach --help lists the flags"}
+	if err := flags.parse(args); err != nil {
+		return nil, err
 	}
 	if o.help || o.version {
 		return o, nil
@@ -68,6 +70,9 @@ func parse(args []string) (*options, error) {
 			fmt.Sprintf("%q is not a verb of detach", command[0]),
 			"to start it, put -- before it: detach " + quote(slices.Concat(args[:at], []string{"--"}, command)...),
 		}
+	}
+	if r := o.cmd.Ready; len(r.When) == 0 && (len(r.Fail) > 0 || r.Timeout > 0 || r.Keep) {
+		return nil, &usageError{"--fail, --timeout and --keep go with --ready", "such as --ready alive=2s"}
 	}
 	o.cmd.Path, o.cmd.Args = command[0], command
 	o.cmd.Env = environment(clean, unset, set)
@@ -88,27 +93,6 @@ func manager() int {
 		return parent
 	}
 	return 0
-}
-
-// usageError is a command line that cannot be understood.
-type usageError struct {
-	text, hint string
-}
-
-func (e *usageError) Error() string { return "detach: " + e.text }
-
-// textValue is a string flag that takes neither nothing, which is mostly a
-// variable that is not set, nor the "--" that was meant to end the flags.
-type textValue string
-
-func (v *textValue) String() string { return string(*v) }
-
-func (v *textValue) Set(s string) error {
-	if s == "" || s == "--" {
-		return errors.New("needs a value")
-	}
-	*v = textValue(s)
-	return nil
 }
 
 func parseUmask(s string, to **int) error {

@@ -11,14 +11,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/detachkit/detach/detach"
 )
-
-// lockTimeout is how long to wait for other starts that use the same folder
-// for their PID files. One takes milliseconds.
-const lockTimeout = 30 * time.Second
 
 func main() {
 	// A reader that went away is an error to handle, not a reason to die with
@@ -29,6 +24,15 @@ func main() {
 }
 
 func run(args []string, stdout, stderr io.Writer) (status int) {
+	if len(args) > 0 {
+		if v := verbNamed(args[0]); v != nil {
+			return v.run(args[1:], stdout, stderr)
+		}
+	}
+	return start(args, stdout, stderr)
+}
+
+func start(args []string, stdout, stderr io.Writer) (status int) {
 	o, err := parse(args)
 	if err != nil {
 		report(stderr, err)
@@ -40,28 +44,45 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	case o.version:
 		return write(stdout, stderr, "detach "+version()+"\n")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
-	defer cancel()
-	daemon, err := o.cmd.Start(ctx)
+	daemon, err := o.start(stderr)
 	if err != nil {
 		report(stderr, err)
-		return exitStatus(err)
+		status = exitStatus(err)
+	}
+	if daemon == nil {
+		return status
 	}
 	defer daemon.Close()
 	if !o.quiet {
 		warn(stderr, daemon.Report.Hazards)
 	}
 	if o.quiet && !o.json {
-		return statusStarted
+		return status
 	}
-	status = write(stdout, stderr, result(daemon, o.json))
-	if status != statusStarted {
+	if failed := write(stdout, stderr, result(daemon, o.json)); failed != statusStarted {
 		// Whoever asked does not know that it runs, and would start another.
 		if err := daemon.Kill(context.Background()); err != nil {
 			report(stderr, err)
 		}
+		return failed
 	}
 	return status
+}
+
+// start starts the program. While it is waited for, the signals that ask
+// detach to end stop what it has started.
+func (o *options) start(stderr io.Writer) (*detach.Process, error) {
+	ctx := context.Background()
+	if len(o.cmd.Ready.When) > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+		defer cancel()
+		if !o.quiet && isTerminal(stderr) {
+			o.cmd.Ready.Progress = func(p detach.ReadyProgress) { readyLine(stderr, p) }
+			defer fmt.Fprint(stderr, clearLine)
+		}
+	}
+	return o.cmd.Start(ctx)
 }
 
 // result is what standard output is for: the PID, or all that is known.

@@ -22,6 +22,7 @@ import (
 const (
 	statusStarted   = 0
 	statusExited    = 123
+	statusTimeout   = 124 // as of timeout(1)
 	statusFailed    = 125
 	statusCannotRun = 126
 	statusNotFound  = 127
@@ -29,8 +30,11 @@ const (
 
 func exitStatus(err error) int {
 	var e *detach.Error
+	var notReady *detach.NotReadyError
 	switch {
-	case errors.Is(err, detach.ErrExited):
+	case errors.As(err, &notReady) && errors.Is(notReady, context.DeadlineExceeded):
+		return statusTimeout
+	case errors.Is(err, detach.ErrExited), errors.As(err, &notReady) && errors.Is(notReady, detach.ErrFailed):
 		return statusExited
 	case !errors.As(err, &e):
 		return statusFailed
@@ -44,6 +48,7 @@ func exitStatus(err error) int {
 
 func report(stderr io.Writer, err error) {
 	fmt.Fprintln(stderr, err)
+	logOf(stderr, err)
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
 	}
@@ -76,6 +81,10 @@ func hintFor(err error) string {
 	if !errors.As(err, &e) {
 		return ""
 	}
+	var notReady *detach.NotReadyError
+	if errors.As(err, &notReady) {
+		return notReadyHint(notReady)
+	}
 	switch e.Op {
 	case "find":
 		return findHint(e)
@@ -99,6 +108,16 @@ func hintFor(err error) string {
 		}
 	}
 	return fileHint(e)
+}
+
+func notReadyHint(e *detach.NotReadyError) string {
+	switch {
+	case errors.Is(e, context.DeadlineExceeded):
+		return "--timeout gives it longer, --keep lets it go on all the same"
+	case errors.Is(e, detach.ErrExited) && len(e.Log) == 0:
+		return "it has left nothing in a log; -o FILE gives it one"
+	}
+	return ""
 }
 
 func findHint(e *detach.Error) string {
@@ -138,6 +157,12 @@ func fileHint(e *detach.Error) string {
 		return "give each file a name of its own; the record has that of the PID file with .json"
 	case errors.Is(e, detach.ErrNotLog):
 		return "log to a file and let readers follow it with tail -F; --console makes a FIFO the standard input"
+	case errors.Is(e, detach.ErrNoLog):
+		return "name a log file with -o"
+	case errors.Is(e, detach.ErrNoConsole):
+		return "start it with --console FIFO"
+	case errors.Is(e, detach.ErrNoRecord):
+		return "its record was lost or never written; if it is the right one, name it by its PID"
 	case errors.Is(e, detach.ErrNotFIFO):
 		return "nothing was overwritten; choose another name with --console"
 	case errors.Is(e, fs.ErrNotExist):

@@ -27,6 +27,7 @@ import (
 //	pid FILE              set $PID from a PID file
 //	status N COMMAND...   run a command, which is to exit with status N and to
 //	                      print nothing on standard output
+//	exits N COMMAND...    run a command, which is to exit with status N
 //	await FILE PATTERN    wait until the file matches the regular expression
 //	runs                  check that the process $PID runs
 //	end                   end the process $PID
@@ -54,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"start":  command(script.start),
 			"pid":    command(script.pid),
 			"status": command(script.status),
+			"exits":  command(script.exits),
 			"await":  command(script.await),
 			"runs":   command(script.runs),
 			"end":    command(script.end),
@@ -97,6 +99,13 @@ func (s script) hold(number string) *lab.Held {
 }
 
 func (s script) status(args []string) {
+	s.exits(args)
+	if s.ts.ReadFile("stdout") != "" {
+		s.Fatalf("something on standard output")
+	}
+}
+
+func (s script) exits(args []string) {
 	want, err := strconv.Atoi(args[0])
 	s.ts.Check(err)
 	got := 0
@@ -108,9 +117,6 @@ func (s script) status(args []string) {
 	}
 	if got != want {
 		s.Fatalf("exit status %d, want %d", got, want)
-	}
-	if s.ts.ReadFile("stdout") != "" {
-		s.Fatalf("something on standard output")
 	}
 }
 

@@ -1,10 +1,12 @@
 package main
 
 const usage = `Usage: detach [flags] -- COMMAND [ARG...]
+       detach VERB [flags] TARGET...
 
 Start COMMAND so that it outlives the caller: an orphan in a session of its
-own, without the caller's descriptors, terminal and signal state. Returns when the program has been executed
-and its detachment has been checked; prints its PID.
+own, without the caller's descriptors, terminal and signal state. Returns when
+the program has been executed and its detachment has been checked, and when it
+is ready if --ready says what that takes; prints its PID.
 
   -C, --chdir DIR      run in DIR; every relative path given here is relative to it
   -o, --stdout FILE    append standard output to FILE (created with mode 0640)
@@ -15,11 +17,25 @@ and its detachment has been checked; prints its PID.
                        missing: what is written to it is typed to the program
   -p, --pidfile FILE   write the PID to FILE and a record of the daemon to
                        FILE.json; refuse to start while the process it names lives
+      --stop-console LINE  what detach stop writes to the console, instead of
+                       sending SIGTERM
       --umask MODE     file mode creation mask, octal (default: the caller's
                        with 022 added)
   -E, --env K=V        set a variable in the environment; repeatable
       --unset K        remove a variable; repeatable
       --clean-env      start from an empty environment
+      --ready WHAT     wait until it is ready; repeatable, and all have to hold:
+                         alive=TIME        still there after TIME
+                         notify            READY=1 sent to $NOTIFY_SOCKET by a
+                                           process of its session (sd_notify(3))
+                         fd=N              a newline written to descriptor N
+                         tcp=[HOST:]PORT   accepts connections there, itself and
+                                           not somebody else
+                         log=REGEXP        a line written to its log since the
+                                           start matches
+      --fail log=REGEXP  give up when such a line is written; repeatable
+      --timeout TIME   how long it may take to be ready (default: 90s)
+      --keep           let it go on if it is not ready, and print its PID
       --json           print a JSON object with all that is known instead of the PID
   -q, --quiet          print neither the PID nor warnings
   -V, --version        print the version
@@ -29,18 +45,35 @@ Without -o and -e, standard output and error are kept if they are a regular
 file or /dev/null; anything else would not outlive the caller and becomes
 /dev/null.
 
+Verbs look after what was started; detach VERB --help tells more:
+  status   whether it runs, since when, and what it uses; --check for its health
+  verify   each property of detachment, of any process
+  stop     end it and everything in its session
+  wait     until it has ended
+  send     write a line to its console
+  console  its log, and what is typed goes to its console
+  logs     the last lines of its log, and what follows
+TARGET is a PID file, a record, a PID, or an identity as --json prints it. To
+start a program that has the name of a verb, put -- before it.
+
+TIME is a number with a unit, such as 1.5s, 500ms or 2m, or of seconds.
+
 Exit status:
-  0    started and verified
-  123  the program ended before it could be verified
+  0    started and verified, and ready
+  123  the program ended, or said that it failed, before that
+  124  it was not ready in time
   125  detach failed, or was misused
   126  the program was found but cannot be executed
   127  the program was not found
-In every case but 0 the program does not run. (What a program that ended at
-once, status 123, has put into the background is not ended.)
+In every case but 0 the program does not run, unless --keep says so. (What a
+program that ended at once, status 123, has put into a session of its own is not
+ended.)
 
 Examples:
   detach -- java -jar server.jar nogui
   detach -C /srv/mc -o logs/console.log --console console.in -p server.pid -- \
       java -Xmx4G -jar server.jar nogui
-  kill "$(cat /srv/mc/server.pid)"
+  detach -C /srv/mc -o log -p server.pid --ready log='Done' --ready tcp=25565 -- \
+      java -jar server.jar nogui
+  detach stop /srv/mc/server.pid
 `

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/detachkit/detach/detach"
+)
+
+const waitUsage = `Usage: detach wait [flags] TARGET...
+
+Wait until all of these daemons have ended, and print how each did. How is known
+of one that ended while it was waited for, on Linux 6.15 and later, and often
+before. TARGET is a PID file, a record, a PID, or an identity as --json prints it.
+
+      --timeout TIME   wait no longer than this, such as 90s (default: for ever)
+      --json           print one JSON object for each target
+  -h, --help           print this text
+
+Exit status:
+  0    all of them have ended
+  124  the time is over
+  125  detach failed, or was misused
+
+Example:
+  detach wait --timeout 1m server.pid
+`
+
+func runWait(args []string, stdout, stderr io.Writer) (status int) {
+	var timeout time.Duration
+	limited := false
+	var asJSON, help bool
+	flags := newFlags("detach wait")
+	flags.value(func(s string) (err error) {
+		timeout, err = parseDuration(s)
+		limited = true
+		return err
+	}, "", "timeout")
+	flags.toggle(&asJSON, "", "json")
+	flags.toggle(&help, "h", "help")
+	if err := flags.parse(args); err != nil {
+		report(stderr, err)
+		return statusFailed
+	}
+	if help {
+		return write(stdout, stderr, waitUsage)
+	}
+	targets, err := parseTargets(flags.Args(), "detach wait [flags] TARGET...")
+	if err != nil {
+		report(stderr, err)
+		return statusFailed
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer cancel()
+	if limited {
+		var cancelTimeout context.CancelFunc
+		ctx, cancelTimeout = context.WithTimeout(ctx, timeout)
+		defer cancelTimeout()
+	}
+	var all sync.WaitGroup
+	var printing sync.Mutex
+	for _, t := range targets {
+		all.Go(func() {
+			exit, err := t.wait(ctx)
+			printing.Lock()
+			defer printing.Unlock()
+			status = max(status, reportEnd(stdout, stderr, t, exit, err, asJSON))
+		})
+	}
+	all.Wait()
+	return status
+}
+
+// wait waits for the end of the daemon. It may be over already.
+func (t target) wait(ctx context.Context) (detach.Exit, error) {
+	p, err := t.open()
+	if errors.Is(err, detach.ErrExited) {
+		return detach.Exit{}, nil
+	}
+	if err != nil {
+		return detach.Exit{}, err
+	}
+	defer p.Close()
+	return p.Wait(ctx)
+}
+
+func reportEnd(stdout, stderr io.Writer, t target, exit detach.Exit, err error, asJSON bool) (status int) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Fprintf(stderr, "detach: wait %s: still runs\n", quoteOdd(t.text))
+		return statusTimeout
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintf(stderr, "detach: wait %s: interrupted\n", quoteOdd(t.text))
+		return statusFailed
+	case err != nil:
+		report(stderr, err)
+		return statusFailed
+	}
+	if !asJSON {
+		return write(stdout, stderr, fmt.Sprintf("%s: ended, %s\n", quoteOdd(t.text), exit))
+	}
+	data, err := json.Marshal(struct {
+		Target string      `json:"target"`
+		Exit   detach.Exit `json:"exit"`
+	}{t.text, exit})
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return write(stdout, stderr, string(data)+"\n")
+}
