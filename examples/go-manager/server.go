@@ -133,7 +133,8 @@ func (s *server) stop(ctx context.Context, grace time.Duration) (string, error) 
 func endsWithin(ctx context.Context, daemon *detach.Process, grace time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	return daemon.Wait(ctx) == nil
+	_, err := daemon.Wait(ctx)
+	return err == nil
 }
 
 // logTail returns the last lines of the log.

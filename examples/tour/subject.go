@@ -73,7 +73,7 @@ func (s *subject) awaitLogLines(ctx context.Context, atLeast int) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
-		if s.process.Wait(ctx) == nil {
+		if _, err := s.process.Wait(ctx); err == nil {
 			cancel(errEnded)
 		}
 	}()
@@ -108,5 +108,6 @@ func (s *subject) end() error {
 	if err := unix.PidfdSendSignal(s.process.PIDFD(), unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
 		return err
 	}
-	return s.process.Wait(context.Background())
+	_, err = s.process.Wait(context.Background())
+	return err
 }

@@ -102,7 +102,7 @@ func (t *tour) killManager(ctx context.Context) error {
 	if end := t.manager.kill(); !wasKilled(end) {
 		return fmt.Errorf("the manager had ended before: %v", end)
 	}
-	if err := t.child.process.Wait(ctx); err != nil {
+	if _, err := t.child.process.Wait(ctx); err != nil {
 		return fmt.Errorf("the plain child lives on, so nothing is shown by a server that does: %w", err)
 	}
 	// What was written while its manager was alive proves nothing.
@@ -138,7 +138,7 @@ func (t *tour) stopServer(ctx context.Context) error {
 	if err := t.server.process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	if err := t.server.process.Wait(ctx); err != nil {
+	if _, err := t.server.process.Wait(ctx); err != nil {
 		return fmt.Errorf("the server does not stop: %w", err)
 	}
 	last, err := t.server.lastWords()
