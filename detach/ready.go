@@ -28,6 +28,11 @@ type Ready struct {
 	// it beside the error.
 	Keep bool
 
+	// Waiting, if not nil, is called once, from the goroutine of Start, when the
+	// program runs and Start begins to wait. Other goroutines may use the
+	// Process until Start returns, such as to stop it sooner than Start would.
+	Waiting func(*Process) `json:"-"`
+
 	// Progress, if not nil, is called while Start waits, a few times a second,
 	// from its goroutine.
 	Progress func(ReadyProgress) `json:"-"`

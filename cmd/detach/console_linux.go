@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -27,7 +26,7 @@ const (
 // logs of a daemon. Lines are edited by the terminal, which stays as it is.
 func attach(t target, p *detach.Process, lines int, stdout, stderr io.Writer) (status int) {
 	interrupt := make(chan os.Signal, 1)
-	signal.Notify(interrupt, syscall.SIGINT)
+	onSignal(interrupt, syscall.SIGINT)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,7 +70,7 @@ func runStop(args []string, stdout, stderr io.Writer) (status int) {
 		return statusFailed
 	}
 	o.Console = line
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, cancel := interruptible()
 	defer cancel()
 	var progress *stopLine
 	if !quiet && !asJSON && isTerminal(stderr) {
