@@ -37,6 +37,10 @@ func attach(t target, p *detach.Process, lines int, stdout, stderr io.Writer) (s
 		fmt.Fprintf(stderr, "detach: warning: console %s: %v\n", quoteOdd(t.text), detach.ErrNoLog)
 		tail = &logTail{stdout: stdout}
 	}
+	if err := tail.checkOutput(); err != nil {
+		report(stderr, err)
+		return statusFailed
+	}
 	leave := make(chan struct{})
 	printed := make(chan error, 1)
 	go func() { printed <- tail.run(lines, leave) }()
