@@ -120,7 +120,7 @@ func (e *NotReadyError) Error() string {
 		s += ", still waiting for " + e.waiting()
 	}
 	if more := cmp.Or(e.Reason, e.Status); more != "" {
-		s += ": " + more
+		s += ": " + quoteOdd(more)
 	}
 	return s
 }
@@ -128,7 +128,7 @@ func (e *NotReadyError) Error() string {
 func (e *NotReadyError) waiting() string {
 	words := make([]string, len(e.Waiting))
 	for i, c := range e.Waiting {
-		words[i] = c.String()
+		words[i] = quoteOdd(c.String())
 	}
 	return strings.Join(words, ", ")
 }

@@ -111,8 +111,10 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 		deadline = began
 	} else if line := s.console(o); line != "" && s.alive(p.PID) {
 		short, cancel := context.WithTimeout(ctx, min(consolePatience, time.Until(deadline)))
-		if p.send(short, line) == nil { // else there is the signal
+		if err := p.send(short, line); err == nil {
 			s.result.Console = line
+		} else { // there is the signal
+			s.result.Note = consoleNote(err)
 		}
 		cancel()
 	}
