@@ -180,15 +180,16 @@ time.sleep(1000)`)
 	require.Equal(t, statusStarted, status, stderr)
 	stop(t, dir)
 
-	// It is over long before another one has lived a hundred times as long.
-	other := exec.Command(lab.Bin(t, "detach"), "-q", "--ready", "alive=20s", "--", "sleep", lab.Mark())
+	// It is over long before another one has lived twenty times as long.
+	other := exec.Command(lab.Bin(t, "detach"), "-q", "--ready", "alive=100s", "--", "sleep", lab.Mark())
 	require.NoError(t, other.Start())
-	hundredfold := lab.Hold(t, other.Process.Pid)
-	status, stderr = startReady(t, t.TempDir(), []string{"--ready", "notify", "--timeout", "100ms"}, python, "-c",
-		notify+`notify("EXTEND_TIMEOUT_USEC=200000\nSTATUS=loading"); time.sleep(1000)`)
+	longer := lab.Hold(t, other.Process.Pid)
+	status, stderr = startReady(t, t.TempDir(), []string{"--ready", "notify", "--timeout", "4s"}, python, "-c",
+		notify+`notify("EXTEND_TIMEOUT_USEC=5000000\nSTATUS=loading"); time.sleep(1000)`)
 	require.Equal(t, statusTimeout, status, stderr)
-	require.True(t, hundredfold.Alive(), "more than 200 ms")
-	require.NoError(t, hundredfold.Signal(unix.SIGTERM)) // and it ends what it has started
+	require.Contains(t, stderr, "still waiting for notify: loading\n")
+	require.True(t, longer.Alive(), "it took much more than five seconds")
+	require.NoError(t, longer.Signal(unix.SIGTERM)) // and it ends what it has started
 	require.Error(t, other.Wait())
 }
 
