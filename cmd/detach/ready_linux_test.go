@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -180,17 +181,29 @@ time.sleep(1000)`)
 	require.Equal(t, statusStarted, status, stderr)
 	stop(t, dir)
 
-	// It is over long before another one has lived twenty times as long.
-	other := exec.Command(lab.Bin(t, "detach"), "-q", "--ready", "alive=100s", "--", "sleep", lab.Mark())
+	// It is over long before another one has lived twelve times as long.
+	other := exec.Command(lab.Bin(t, "detach"), "-q", "--ready", "alive=60s", "--", "sleep", lab.Mark())
+	var otherSaid bytes.Buffer
+	other.Stderr = &otherSaid
 	require.NoError(t, other.Start())
 	longer := lab.Hold(t, other.Process.Pid)
-	status, stderr = startReady(t, t.TempDir(), []string{"--ready", "notify", "--timeout", "4s"}, python, "-c",
+	tooLong, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		_ = other.Wait()
+		cancel()
+		close(ended)
+	}()
+	cmd := exec.CommandContext(tooLong, lab.Bin(t, "detach"), "--ready", "notify", "--timeout", "4s", "--", python, "-c",
 		notify+`notify("EXTEND_TIMEOUT_USEC=5000000\nSTATUS=loading"); time.sleep(1000)`)
-	require.Equal(t, statusTimeout, status, stderr)
-	require.Contains(t, stderr, "still waiting for notify: loading\n")
-	require.True(t, longer.Alive(), "it took much more than five seconds")
-	require.NoError(t, longer.Signal(unix.SIGTERM)) // and it ends what it has started
-	require.Error(t, other.Wait())
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, statusTimeout, cmd.ProcessState.ExitCode(), "%s", out)
+	require.Contains(t, string(out), "still waiting for notify: loading\n")
+	require.NoError(t, longer.Signal(unix.SIGTERM)) // it stops what it has started
+	<-ended
+	require.Contains(t, otherSaid.String(), "given up")
 }
 
 // The kernel gives connections to localhost to whoever has ::1, and those to a
