@@ -47,7 +47,7 @@ func TestAThousandDaemons(t *testing.T) {
 		require.Less(t, ours, 20*theirs, verb)
 	}
 	ps := took(lab.Program(t, "ps"), "-o", "pid,stat,lstart,time,rss,args", "-p", strings.Join(pids, ","))
-	loop := took("sh", append([]string{"-c", `for pid; do /bin/kill -0 $pid; done`, "sh"}, pids...)...)
+	loop := took(append([]string{"sh", "-c", `for pid; do "$0" -0 $pid; done`, lab.Program(t, "kill")}, pids...)...)
 	var verbTook time.Duration
 	run := func(verb string) []string {
 		began := time.Now()
