@@ -3,6 +3,7 @@ package detach
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -68,8 +69,10 @@ func (p *Process) openFIFO() (int, error) {
 	fd, err := openAbove2(p.Record.Console, unix.O_WRONLY, 0)
 	switch err {
 	case nil:
-	case unix.ENXIO, unix.ENOENT: // nobody reads it, or there is none
-		return -1, ErrNoConsole
+	case unix.ENXIO:
+		return -1, p.consoleGone("nobody reads")
+	case unix.ENOENT:
+		return -1, p.consoleGone("there is no")
 	default:
 		return -1, fmt.Errorf("open %s: %w", quoteOdd(p.Record.Console), err)
 	}
@@ -86,7 +89,7 @@ func (p *Process) checkFIFO(fd int) error {
 		return err
 	}
 	if own.Mode&unix.S_IFMT != unix.S_IFIFO {
-		return ErrNoConsole
+		return p.consoleGone("it does not read")
 	}
 	reads := func(pid int) (same bool, err error) {
 		var theirs unix.Stat_t
@@ -106,7 +109,21 @@ func (p *Process) checkFIFO(fd int) error {
 			return nil
 		}
 	}
-	return ErrNoConsole
+	return p.consoleGone("it does not read")
+}
+
+// consoleGone says what is wrong with the FIFO that was the console.
+func (p *Process) consoleGone(what string) error {
+	return fmt.Errorf("%w: %s %s", ErrConsoleGone, what, quoteOdd(p.Record.Console))
+}
+
+// consoleNote says in words why a command was not sent.
+func consoleNote(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	return "the console command was not sent: " + err.Error()
 }
 
 // writeLine writes in one go, so that lines of several managers do not mix,
@@ -126,7 +143,7 @@ func (p *Process) writeLine(ctx context.Context, fifo int, data []byte) error {
 				before = unread
 			case unix.EAGAIN, unix.EINTR: // full
 			case unix.EPIPE:
-				return ErrNoConsole
+				return p.consoleGone("nobody reads")
 			default:
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Error is a failed start, or a failed operation on a daemon.
@@ -26,7 +27,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // quoteOdd keeps a message on one line, and shows what cannot be seen.
 func quoteOdd(path string) string {
-	if strings.ContainsFunc(path, func(r rune) bool { return !strconv.IsPrint(r) }) {
+	if !utf8.ValidString(path) || strings.ContainsFunc(path, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(path)
 	}
 	return path
@@ -66,6 +67,14 @@ func numbers(pids []int) string {
 	return "PID " + strings.Join(words, ", ")
 }
 
+// ThreadError means that a number is not the PID of a process, but that of one
+// of its threads other than the first.
+type ThreadError struct {
+	PID int // of the process
+}
+
+func (e *ThreadError) Error() string { return fmt.Sprintf("is a thread of PID %d", e.PID) }
+
 var (
 	// ErrExited means that the program was exec'd but ended before it could be
 	// verified, or, from Open, that the daemon has ended.
@@ -79,9 +88,12 @@ var (
 	// ready: by a line in its log, by ERRNO=, or by closing its descriptor.
 	ErrFailed = errors.New("said that it failed")
 
-	// ErrNoConsole means that the daemon has no console, or that the FIFO of
-	// that name is not its standard input.
+	// ErrNoConsole means that the daemon has no console.
 	ErrNoConsole = errors.New("it has no console")
+
+	// ErrConsoleGone means that the FIFO which was the daemon's console has been
+	// removed, or that what has its name now is not its standard input.
+	ErrConsoleGone = errors.New("its console has gone")
 
 	// ErrNoLog means that a condition speaks of the log, and there is no log
 	// file.

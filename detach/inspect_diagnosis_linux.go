@@ -22,6 +22,8 @@ func (in *inspection) diagnose(r Report) string {
 	switch {
 	case in.statErr != nil:
 		return "it cannot be told whether it is detached: " + causeWords(in.statErr) + in.whomToAsk()
+	case in.isMachineInit():
+		return "it is PID 1 of the machine: nothing outlives it that it could be detached from"
 	case len(failed) == 0 && len(unknown) == 0 && len(others) == 0:
 		return "it is detached"
 	case len(failed) == 0 && len(unknown) == 0:
@@ -103,7 +105,11 @@ func (in *inspection) endsWithManager(failed map[string]bool) []string {
 	add := func(format string, args ...any) { ends = append(ends, fmt.Sprintf(format, args...)) }
 	if failed["session"] {
 		if with := in.groupSharers(); len(with) > 0 {
-			add("a signal to the process group %d, in which %s is", in.stat.Group, in.nameAll(with))
+			is := "is"
+			if len(with) > 1 {
+				is = "are"
+			}
+			add("a signal to the process group %d, in which %s %s", in.stat.Group, in.nameAll(with), is)
 		}
 		add("a signal to everybody in its session, %s", in.checkSession().Got)
 	}

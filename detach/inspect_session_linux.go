@@ -82,6 +82,10 @@ func (in *inspection) checkSession() Check {
 	switch {
 	case s == in.pid:
 		c.OK, c.Got = true, fmt.Sprintf("%d, its own", s)
+	case s == 0 && in.isMachineInit():
+		c.OK, c.Got = true, "0, that of the kernel"
+	case s == 0 && !inContainer():
+		c.Got = "0, that of the kernel and of what is started before PID 1 makes one"
 	case s == 0: // and group 0
 		c.Got = "that of a process outside this PID namespace"
 	case in.leaderLives():
@@ -96,11 +100,17 @@ func (in *inspection) checkSession() Check {
 	return c
 }
 
+// isMachineInit tells whether the process is PID 1 of the machine. That of a
+// container has been started by somebody who is outside.
+func (in *inspection) isMachineInit() bool { return in.pid == 1 && !inContainer() }
+
 func (in *inspection) checkLeader() Check {
 	c := Check{Name: "leader", Want: wantLeader}
 	switch {
 	case in.stat.Session != in.pid:
 		c.OK, c.Got = true, "no session leader"
+	case in.isMachineInit():
+		c.OK, c.Got = true, "session leader, and PID 1"
 	case in.record.Version > 0 && in.record.Session != in.pid:
 		c.OK, c.Got = true, "session leader by its own setsid"
 	case in.service:

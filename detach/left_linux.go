@@ -101,18 +101,14 @@ func (p *Process) groupLives(list []proc.Process, known map[int]bool) bool {
 // findLeft returns the PIDs of what an ended daemon has left in its session.
 func findLeft(r Record) ([]int, error) {
 	p := &Process{PID: r.PID, Record: r}
-	if r.Version == 0 || !p.sameBoot() {
+	if !p.sameBoot() {
 		return nil, nil
 	}
 	list, err := looks.take()
 	if err != nil {
 		return nil, err
 	}
-	members := p.members(list)
-	if len(members) == 0 || !p.ours(list) {
-		return nil, nil
-	}
-	return pidsOf(members), nil
+	return pidsOf(p.remains(list)), nil
 }
 
 func pidsOf(list []proc.Process) []int {

@@ -2,6 +2,8 @@ package detach
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -44,6 +46,10 @@ type named struct {
 
 // readNamed reads a PID file and its record, or a record and its PID file.
 func readNamed(path string) (named, error) {
+	path, err := followLink(path)
+	if err != nil {
+		return named{}, err
+	}
 	f, err := openPIDDir(path)
 	if err != nil {
 		return named{}, err
@@ -61,6 +67,23 @@ func readNamed(path string) (named, error) {
 		return named{}, &Error{Op: "open", Path: path, Err: unix.ENOENT}
 	}
 	return named{pid, record, absolute(path)}, nil
+}
+
+// followLink returns what a symbolic link leads to, where whoever looks after a
+// daemon has made one to its PID file. A start takes none for a PID file.
+func followLink(path string) (string, error) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return path, nil
+	}
+	resolved, err := filepath.EvalSymlinks(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", &Error{Op: "open", Path: path, Err: unix.ENOENT}
+	case err != nil: // to open it fails, too, with the words of the kernel
+		return path, nil
+	}
+	return resolved, nil
 }
 
 // readRecordFile is readNamed for the file f, which may be a record.
@@ -103,6 +126,11 @@ func findProcess(name string, pid int, identity *Identity) (*Process, error) {
 		return nil, &Error{Op: "find", Path: "/proc", Err: err}
 	}
 	pidfd, stat, known, err := openAlive(pid, identity)
+	if err == ErrExited && identity == nil {
+		if s, unread := proc.ReadStatus(procDir(pid)); unread == nil && s.TGID != 0 && s.TGID != pid {
+			err = &ThreadError{PID: s.TGID}
+		}
+	}
 	if err != nil {
 		return nil, &Error{Op: "find", Path: name, Err: err}
 	}

@@ -132,18 +132,33 @@ func (f *pidFile) lock(ctx context.Context) error {
 	}
 }
 
+// maxPIDFile is the longest that is taken for a PID file, in bytes: another
+// program may write blanks around the number.
+const maxPIDFile = 4096
+
+// parsePIDFile parses the content of a PID file, one byte more than maxPIDFile
+// at most. It is 0 of an empty one.
+func parsePIDFile(data []byte) (pid int, ok bool) {
+	if len(data) > maxPIDFile {
+		return 0, false
+	}
+	if data = bytes.TrimSpace(data); len(data) == 0 {
+		return 0, true
+	}
+	n, err := strconv.ParseUint(string(data), 10, 30)
+	return int(n), err == nil && n > 0
+}
+
 // read returns the PID, 0 if there is no file or an empty one, and the record
 // if there is one of that PID.
 func (f *pidFile) read() (pid int, record *Record, err error) {
-	data, err := f.readFile(f.name, 64)
+	data, err := f.readFile(f.name, maxPIDFile+1)
 	if err != nil {
 		return 0, nil, err
 	}
-	if data = bytes.TrimSpace(data); len(data) > 0 {
-		pid, err = strconv.Atoi(string(data))
-		if err != nil || pid <= 0 || pid > 1<<30 {
-			return 0, nil, &Error{Op: "open", Path: f.path, Err: ErrNotPIDFile}
-		}
+	pid, ok := parsePIDFile(data)
+	if !ok {
+		return 0, nil, &Error{Op: "open", Path: f.path, Err: ErrNotPIDFile}
 	}
 	data, err = f.readFile(f.recordName(), maxRecord)
 	if err != nil {

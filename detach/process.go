@@ -33,10 +33,17 @@ func Open(pidfile string) (*Process, error) {
 	return open(pidfile)
 }
 
+// OpenEnded finds a daemon that has ended by its PID file, or the record beside
+// it: to see what it has left, see Status. It cannot be verified, and is signalled
+// no more. The error wraps fs.ErrNotExist if there is no such file, and a
+// *RunningError if the daemon runs.
+func OpenEnded(pidfile string) (*Process, error) { return openEnded(pidfile) }
+
 // Find returns the process that has this PID now, however it was started. Its
 // Record has Version 0 and holds what /proc tells: identity, session, program,
 // arguments, directory, and the files that are its standard input and output.
-// The error wraps ErrExited if there is no such process.
+// The error wraps ErrExited if there is no such process, and a *ThreadError if
+// the number is that of a thread.
 func Find(pid int) (*Process, error) { return find(pid) }
 
 // FindIdentity returns a process that was known before, with a Record as from
@@ -52,8 +59,8 @@ func ReadRecord(pidfile string) (Record, error) { return readRecord(pidfile) }
 // Identity returns what identifies the daemon for ever.
 func (p *Process) Identity() Identity { return p.Record.Identity }
 
-// PIDFD returns the pidfd. It is readable once the daemon has ended, and is
-// closed by Close.
+// PIDFD returns the pidfd, or -1 after OpenEnded. It is readable once the daemon
+// has ended, and is closed by Close.
 func (p *Process) PIDFD() int { return int(p.handle.Fd()) }
 
 // Signal sends a signal to the daemon. The error wraps os.ErrProcessDone if it
@@ -83,7 +90,8 @@ func (p *Process) Verify() (Report, error) { return p.verify() }
 
 // Send writes one line to the daemon's console. It returns when the daemon has
 // read it, or the context is done: the error then wraps ErrNotRead. It wraps
-// ErrNoConsole if there is none. A line is at most 4,095 bytes, so that it is
+// ErrNoConsole if there is none, and ErrConsoleGone if its FIFO is not there any
+// more. A line is at most 4,095 bytes, so that it is
 // not mixed with that of another manager (PIPE_BUF in pipe(7)), and holds
 // neither a newline nor a carriage return, which would make it two.
 func (p *Process) Send(ctx context.Context, line string) error { return p.send(ctx, line) }
@@ -96,4 +104,9 @@ func (p *Process) Send(ctx context.Context, line string) error { return p.send(c
 func (p *Process) Kill(ctx context.Context) error { return p.kill(ctx) }
 
 // Close releases the pidfd. The daemon goes on.
-func (p *Process) Close() error { return p.handle.Close() }
+func (p *Process) Close() error {
+	if p.handle == nil {
+		return nil
+	}
+	return p.handle.Close()
+}

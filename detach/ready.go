@@ -28,6 +28,11 @@ type Ready struct {
 	// it beside the error.
 	Keep bool
 
+	// Waiting, if not nil, is called once, from the goroutine of Start, when the
+	// program runs and Start begins to wait. Other goroutines may use the
+	// Process until Start returns, such as to stop it sooner than Start would.
+	Waiting func(*Process) `json:"-"`
+
 	// Progress, if not nil, is called while Start waits, a few times a second,
 	// from its goroutine.
 	Progress func(ReadyProgress) `json:"-"`
@@ -115,7 +120,7 @@ func (e *NotReadyError) Error() string {
 		s += ", still waiting for " + e.waiting()
 	}
 	if more := cmp.Or(e.Reason, e.Status); more != "" {
-		s += ": " + more
+		s += ": " + quoteOdd(more)
 	}
 	return s
 }
@@ -123,7 +128,7 @@ func (e *NotReadyError) Error() string {
 func (e *NotReadyError) waiting() string {
 	words := make([]string, len(e.Waiting))
 	for i, c := range e.Waiting {
-		words[i] = c.String()
+		words[i] = quoteOdd(c.String())
 	}
 	return strings.Join(words, ", ")
 }

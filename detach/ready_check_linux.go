@@ -2,6 +2,7 @@ package detach
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +13,27 @@ type invalidError string
 
 func (e invalidError) Error() string        { return string(e) }
 func (e invalidError) Is(target error) bool { return target == unix.EINVAL }
+
+// limitError is EMFILE in words.
+type limitError struct{ limit uint64 }
+
+func (e *limitError) Error() string {
+	return fmt.Sprintf("the number has to be below the limit on descriptors, RLIMIT_NOFILE, which is %d", e.limit)
+}
+
+func (e *limitError) Is(target error) bool { return target == unix.EMFILE }
+
+// daemonNOFILE is the soft limit on descriptors that a daemon is born with.
+func daemonNOFILE() uint64 {
+	if limit := raisedNOFILE(); limit != nil {
+		return limit.Soft
+	}
+	var now unix.Rlimit
+	if unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &now) != nil {
+		return math.MaxUint64
+	}
+	return now.Cur
+}
 
 // check refuses what cannot be waited for.
 func (r *Ready) check() error {
@@ -30,6 +52,9 @@ func (r *Ready) check() error {
 		case NotifyFD:
 			if c < 3 {
 				return failed(c, "the number is 3 or more")
+			}
+			if limit := daemonNOFILE(); uint64(c) >= limit {
+				return &Error{Op: "ready", Path: c.String(), Err: &limitError{limit}}
 			}
 		case TCP:
 			if _, err := c.addresses(); err != nil {

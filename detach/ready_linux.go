@@ -119,6 +119,9 @@ func (w *readying) await(ctx context.Context, p *Process) error {
 	if w.Timeout > 0 {
 		w.deadline = w.began.Add(w.Timeout)
 	}
+	if w.Ready.Waiting != nil {
+		w.Ready.Waiting(p)
+	}
 	told := w.began
 	for pause := firstLook; ; pause = min(2*pause, seldomLook) {
 		// In this order: what it said before it ended counts.

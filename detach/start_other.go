@@ -18,6 +18,8 @@ func (c *Cmd) start(context.Context) (*Process, error) { return nil, unsupported
 
 func open(string) (*Process, error) { return nil, unsupported("open") }
 
+func openEnded(string) (*Process, error) { return nil, unsupported("open") }
+
 func signalHandle(*os.File, os.Signal) error { return unsupported("signal") }
 
 func (p *Process) wait(context.Context) (Exit, error) { return Exit{}, unsupported("wait") }

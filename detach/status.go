@@ -24,14 +24,18 @@ type Status struct {
 	Checked bool   `json:"checked"`
 	Record  Record `json:"record"` // as from Open or Find
 
-	Since  time.Time     `json:"since"`  // start of the process
-	Uptime time.Duration `json:"uptime"` // nanoseconds
+	Since  time.Time     `json:"since,omitzero"` // start of the process, if it runs
+	Uptime time.Duration `json:"uptime"`         // nanoseconds
 
-	// What its session uses: the processes of Processes, together.
+	// What the daemon's session uses: the processes of Processes, together.
 	Processes int           `json:"processes"`
 	Threads   int           `json:"threads"`
 	CPU       time.Duration `json:"cpu"` // user and kernel mode, nanoseconds
 	RSS       int64         `json:"rss"` // resident memory in bytes, shared pages counted once each process
+
+	// Left are the PIDs of the processes that a daemon which has ended has left
+	// behind in its session: they are then what Processes counts.
+	Left []int `json:"left,omitempty"`
 
 	Logs []Log  `json:"logs,omitempty"`
 	Note string `json:"note,omitempty"` // what is worth knowing, in words

@@ -2,6 +2,7 @@ package detach
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,24 +53,33 @@ func (l look) around(p *Process) []proc.Process {
 }
 
 func (l look) status(p *Process) Status {
-	s := Status{State: Dead, Checked: !p.guessed, Record: p.Record, Since: startTime(p.Record.Start), Logs: p.Record.logs()}
+	s := Status{State: Dead, Checked: !p.guessed, Record: p.Record, Logs: p.Record.logs()}
 	if p.pidFile == "" {
 		s.State = Absent
 	}
-	for _, q := range p.members(l.around(p)) {
+	ended := p.hasEnded()
+	list := p.members(l.around(p))
+	if ended {
+		list = p.remains(l.around(p))
+	}
+	for _, q := range list {
+		if ended {
+			s.Left = append(s.Left, q.PID)
+		}
 		s.Processes++
 		s.Threads += q.Threads
 		s.CPU += time.Duration(q.User+q.System) * (time.Second / ticksPerSecond)
 		s.RSS += q.RSS * int64(os.Getpagesize())
 	}
-	ended := true
-	if p.handle != nil && control(p.handle, func(fd int) error { ended = hasEnded(fd); return nil }) != nil || ended {
-		if s.Processes > 0 {
+	if ended {
+		if len(s.Left) > 0 {
+			slices.Sort(s.Left)
 			s.Note = "it has ended, and left processes behind in its session"
 		}
 		return s
 	}
 	s.State = Running
+	s.Since = startTime(p.Record.Start)
 	s.Uptime = max(time.Since(s.Since), 0)
 	if p.Record.Readiness == ReadinessWaiting {
 		s.State, s.Note = l.readiness(p)

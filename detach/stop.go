@@ -38,11 +38,12 @@ type StopProgress struct {
 // Stopped is what a stop took.
 type Stopped struct {
 	How     StopWay       `json:"how"`
-	Took    time.Duration `json:"took"`    // nanoseconds
-	Console string        `json:"console"` // what was written to the console, if anything
-	Signal  string        `json:"signal"`  // name of the signal that was sent, if any
-	Killed  []int         `json:"killed"`  // PIDs of the processes that were sent SIGKILL
-	Exit    Exit          `json:"exit"`    // of the daemon's first process
+	Took    time.Duration `json:"took"`           // nanoseconds
+	Console string        `json:"console"`        // what was written to the console, if anything
+	Note    string        `json:"note,omitempty"` // why the command was not written to the console
+	Signal  string        `json:"signal"`         // name of the signal that was sent, if any
+	Killed  []int         `json:"killed"`         // PIDs of the processes that were sent SIGKILL
+	Exit    Exit          `json:"exit"`           // of the daemon's first process
 }
 
 // StopWay is what has ended a daemon.

@@ -39,27 +39,18 @@ func stopFile(ctx context.Context, path string, o StopOptions) (Stopped, error) 
 		if !errors.Is(err, ErrExited) {
 			return Stopped{}, err
 		}
-		named, err := readNamed(path)
-		if errors.Is(err, fs.ErrNotExist) {
+		p, err = openEnded(path)
+		var running *RunningError
+		switch {
+		case errors.As(err, &running): // another one was started in between
+			continue
+		case errors.Is(err, fs.ErrNotExist):
 			return Stopped{How: StopGone}, nil
-		}
-		if err != nil {
+		case err != nil:
 			return Stopped{}, err
 		}
-		p = &Process{PID: named.pid, pidFile: named.pidFile, Record: Record{Identity: Identity{PID: named.pid}}}
-		var identity *Identity
-		if named.record != nil {
-			p.Record, identity = *named.record, &named.record.Identity
-		}
-		// Another one may have been started in between.
-		pidfd, _, _, err := openAlive(named.pid, identity)
-		if err == ErrExited {
-			return p.stop(ctx, o)
-		}
-		if err != nil {
-			return Stopped{}, &Error{Op: "open", Path: path, Err: err}
-		}
-		unix.Close(pidfd)
+		p.guessed = false // there is nobody to be mistaken for it
+		return p.stop(ctx, o)
 	}
 }
 
@@ -121,8 +112,10 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 			s.sendTo(m, unix.SIGCONT)
 		}
 		short, cancel := context.WithTimeout(ctx, min(consolePatience, time.Until(deadline)))
-		if p.send(short, line) == nil { // else there is the signal
+		if err := p.send(short, line); err == nil {
 			s.result.Console = line
+		} else { // there is the signal
+			s.result.Note = consoleNote(err)
 		}
 		cancel()
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -27,7 +26,7 @@ const (
 // logs of a daemon. Lines are edited by the terminal, which stays as it is.
 func attach(t target, p *detach.Process, lines int, stdout, stderr io.Writer) (status int) {
 	interrupt := make(chan os.Signal, 1)
-	signal.Notify(interrupt, syscall.SIGINT)
+	onSignal(interrupt, syscall.SIGINT)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
@@ -37,6 +36,10 @@ func attach(t target, p *detach.Process, lines int, stdout, stderr io.Writer) (s
 	if tail == nil {
 		fmt.Fprintf(stderr, "detach: warning: console %s: %v\n", quoteOdd(t.text), detach.ErrNoLog)
 		tail = &logTail{stdout: stdout}
+	}
+	if err := tail.checkOutput(); err != nil {
+		report(stderr, err)
+		return statusFailed
 	}
 	leave := make(chan struct{})
 	printed := make(chan error, 1)

@@ -24,9 +24,13 @@ type healthCheck struct {
 // health is the answer.
 type health struct {
 	Check  string `json:"check"`
-	OK     bool   `json:"ok"`
-	Reason string `json:"reason,omitempty"` // why not
+	OK     *bool  `json:"ok"`               // nil if it was not asked
+	Reason string `json:"reason,omitempty"` // why it does not hold, or was not asked
 }
+
+// notAsked is of a daemon that is not ready: whoever started it waits for that,
+// and ends it if it takes too long.
+const notAsked = "not asked, it is starting"
 
 func parseCheck(s string) (healthCheck, error) {
 	kind, value, _ := strings.Cut(s, "=")
@@ -45,8 +49,8 @@ func parseCheck(s string) (healthCheck, error) {
 }
 
 // ask asks about one daemon.
-func (c healthCheck) ask(p *detach.Process, patience time.Duration) health {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (c healthCheck) ask(ctx context.Context, p *detach.Process, patience time.Duration) health {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var err error
 	if c.condition != nil {
@@ -54,27 +58,32 @@ func (c healthCheck) ask(p *detach.Process, patience time.Duration) health {
 	} else {
 		err = runCheck(ctx, c.command, p)
 	}
-	h := health{Check: c.text, OK: err == nil}
+	h := health{Check: c.text, OK: new(err == nil)}
 	if err != nil {
 		var e *detach.Error
 		if errors.As(err, &e) {
 			err = e.Err
 		}
 		h.Reason = err.Error()
-		if ctx.Err() != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			h.Reason = "no answer within " + patience.String()
 		}
 	}
 	return h
 }
 
-// askAll asks all that run, some at a time.
-func askAll(found []looked, checks []healthCheck, patience time.Duration) {
+// askAll asks all that run, some at a time, until the context ends.
+func askAll(ctx context.Context, found []looked, checks []healthCheck, patience time.Duration) {
 	const atOnce = 16
 	slots := make(chan struct{}, atOnce)
 	var all sync.WaitGroup
 	for i := range found {
 		l := &found[i]
+		if l.State == detach.Starting {
+			for _, c := range checks {
+				l.Health = append(l.Health, health{Check: c.text, Reason: notAsked})
+			}
+		}
 		if l.State != detach.Running || len(checks) == 0 {
 			continue
 		}
@@ -82,9 +91,9 @@ func askAll(found []looked, checks []healthCheck, patience time.Duration) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			for _, c := range checks {
-				h := c.ask(l.process, patience)
+				h := c.ask(ctx, l.process, patience)
 				l.Health = append(l.Health, h)
-				if !h.OK {
+				if !*h.OK {
 					l.lsb = statusUnhealthy
 				}
 			}

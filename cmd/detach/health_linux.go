@@ -14,7 +14,7 @@ import (
 )
 
 // runCheck runs a command that is to succeed. It is in a process group of its
-// own, all of which is killed when its time is over.
+// own, all of which is killed when its time is over or the context ends.
 func runCheck(ctx context.Context, command string, p *detach.Process) error {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("DETACH_PID=%d", p.PID), "DETACH_PIDFILE="+p.Record.PIDFile)

@@ -27,6 +27,10 @@ func showLogs(t target, p *detach.Process, r detach.Record, lines int, follow bo
 		return statusNoLog
 	}
 	defer tail.close()
+	if err := tail.checkOutput(); err != nil {
+		report(stderr, err)
+		return statusFailed
+	}
 	err := tail.last(lines)
 	if err == nil && follow && p != nil {
 		err = tail.follow(ended(p))

@@ -7,10 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -309,4 +311,54 @@ func TestLogWatchRenewed(t *testing.T) {
 	add(t, log, "")
 	lab.Until(t, "the new file to be watched", func() bool { return watched(log) })
 	require.True(t, watched(log+".1"))
+}
+
+// Into the log itself each line would be printed for ever, until the disk is
+// full.
+func TestLogsIntoTheLog(t *testing.T) {
+	p, daemon := sleeper(t, "err")
+	out, err := p.Record.Stdout, p.Record.Stderr
+	add(t, out, "line\n")
+	add(t, err, "line\n")
+	hard := filepath.Join(t.TempDir(), "hard")
+	require.NoError(t, os.Link(err, hard))
+	for _, args := range [][]string{{"logs"}, {"logs", "-f"}, {"console"}} {
+		for path, named := range map[string]string{out: out, err: err, hard: err} {
+			verb := slices.Concat(args, []string{p.Record.PIDFile})
+			if args[0] == "console" {
+				console, _ := consoleDaemon(t, "sleep", lab.Mark())
+				path, named = console.Record.Stdout, console.Record.Stdout
+				verb = []string{"console", console.Record.PIDFile}
+			}
+			before := lab.Content(t, path)
+			file, failure := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			require.NoError(t, failure)
+			defer file.Close()
+			cmd := exec.Command(lab.Bin(t, "detach"), verb...)
+			var stderr bytes.Buffer
+			cmd.Stdout, cmd.Stderr = file, &stderr
+			require.NoError(t, cmd.Start())
+			lab.Hold(t, cmd.Process.Pid)
+			grown := make(chan struct{})
+			go func() { // it is ended before the disk is full
+				for {
+					select {
+					case <-grown:
+						return
+					case <-time.After(10 * time.Millisecond):
+					}
+					if info, err := file.Stat(); err != nil || info.Size() > 1<<20 {
+						_ = cmd.Process.Kill()
+						return
+					}
+				}
+			}()
+			require.Error(t, cmd.Wait())
+			close(grown)
+			require.Equal(t, "detach: logs "+named+": input file is output file\n", stderr.String())
+			require.Equal(t, statusFailed, cmd.ProcessState.ExitCode())
+			require.Equal(t, before, lab.Content(t, path))
+		}
+	}
+	require.True(t, daemon.Alive())
 }

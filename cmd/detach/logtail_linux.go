@@ -57,6 +57,28 @@ func newLogTail(r detach.Record, stdout io.Writer, failed func(path string, err 
 	return l
 }
 
+// errFeedsItself is what cat(1) says of it.
+var errFeedsItself = errors.New("input file is output file")
+
+// checkOutput refuses what would print its own output for ever: standard output
+// into one of the logs.
+func (l *logTail) checkOutput() error {
+	f, ok := l.stdout.(*os.File)
+	if !ok {
+		return nil
+	}
+	output, err := f.Stat()
+	if err != nil || !output.Mode().IsRegular() {
+		return nil
+	}
+	for _, path := range l.paths() {
+		if info, err := os.Stat(path); err == nil && os.SameFile(info, output) {
+			return &detach.Error{Op: "logs", Path: path, Err: errFeedsItself}
+		}
+	}
+	return nil
+}
+
 func sameFile(a, b string) bool {
 	if a == b {
 		return true

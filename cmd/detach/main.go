@@ -69,13 +69,13 @@ func start(args []string, stdout, stderr io.Writer) (status int) {
 	return status
 }
 
-// start starts the program. While it is waited for, the signals that ask
-// detach to end stop what it has started.
+// start starts the program. While it is waited for, a signal that asks detach
+// to end stops what it has started, and a second one kills it.
 func (o *options) start(stderr io.Writer) (*detach.Process, error) {
 	ctx := context.Background()
 	if len(o.cmd.Ready.When) > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+		ctx, cancel = o.interruptible()
 		defer cancel()
 		if !o.quiet && isTerminal(stderr) {
 			o.cmd.Ready.Progress = func(p detach.ReadyProgress) { readyLine(stderr, p) }
@@ -83,6 +83,43 @@ func (o *options) start(stderr io.Writer) (*detach.Process, error) {
 		}
 	}
 	return o.cmd.Start(ctx)
+}
+
+// interruptible returns the context of a start that is waited for.
+func (o *options) interruptible() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	onSignal(signals, endSignals...)
+	waited := make(chan *detach.Process, 1)
+	o.cmd.Ready.Waiting = func(p *detach.Process) { waited <- p }
+	over := make(chan struct{})
+	await := func() bool {
+		select {
+		case <-signals:
+			return true
+		case <-over:
+			return false
+		}
+	}
+	go func() {
+		if !await() {
+			return
+		}
+		cancel()
+		if !await() {
+			return
+		}
+		select {
+		case p := <-waited:
+			_, _ = p.Stop(context.Background(), detach.StopOptions{Timeout: -1}) // Start says what fails
+		case <-over:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(over)
+		cancel()
+	}
 }
 
 // result is what standard output is for: the PID, or all that is known.

@@ -99,6 +99,10 @@ func hintFor(err error) string {
 			return "somebody else holds a lock on this folder; give the PID file a folder of its own"
 		}
 		return "keep the PID file on a local file system, such as /run"
+	case "ready":
+		if errors.Is(err, syscall.EMFILE) {
+			return "a lower number, or a higher limit: ulimit -n"
+		}
 	case "verify":
 		if errors.Is(err, detach.ErrExited) {
 			return "it ended at once: its log tells why; if it puts itself into the background, have it not do that"
@@ -166,6 +170,8 @@ func fileHint(e *detach.Error) string {
 		return "name a log file with -o"
 	case errors.Is(e, detach.ErrNoConsole):
 		return "start it with --console FIFO"
+	case errors.Is(e, detach.ErrConsoleGone):
+		return "it still has the FIFO that it was started with as /proc/PID/fd/0; to get one with a name it has to be started again"
 	case errors.Is(e, detach.ErrNoRecord):
 		return "its record was lost or never written; if it is the right one, name it by its PID"
 	case errors.Is(e, detach.ErrNotFIFO):

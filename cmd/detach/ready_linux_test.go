@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -65,6 +66,11 @@ func TestReadyOfRealPrograms(t *testing.T) {
 			return []string{"--ready", "notify", "--ready", "tcp=" + port},
 				[]string{lab.Program(t, "redis-server"), "--port", port, "--bind", "127.0.0.1", "--supervised", "systemd", "--save", ""}
 		},
+		"redis: alive and log": func(t *testing.T, dir string) (flags, command []string) {
+			port := freePort(t)
+			return []string{"--ready", "alive=300ms", "--ready", "log=Ready to accept connections"},
+				[]string{lab.Program(t, "redis-server"), "--port", port, "--bind", "127.0.0.1", "--save", ""}
+		},
 		"nginx: tcp": func(t *testing.T, dir string) (flags, command []string) {
 			port := freePort(t)
 			conf := fmt.Sprintf(`daemon off; pid %[1]s/nginx.pid; error_log stderr; events {}
@@ -79,6 +85,18 @@ server { listen %[2]s; listen [::]:%[2]s; } }`, dir, port)
 		"systemd-notify in a script: notify": func(t *testing.T, dir string) (flags, command []string) {
 			lab.Program(t, "systemd-notify")
 			return []string{"--ready", "notify"}, []string{"sh", "-c", "systemd-notify --status=loading; systemd-notify --ready; exec sleep " + lab.Mark()}
+		},
+		"game server: alive": func(t *testing.T, dir string) (flags, command []string) {
+			return []string{"--ready", "alive=1s"}, lab.GameServer(t, dir)
+		},
+		"game server: notify": func(t *testing.T, dir string) (flags, command []string) {
+			lab.Program(t, "systemd-notify")
+			return []string{"--console", "in", "--ready", "notify", "--fail", "log=cannot be told"}, lab.GameServer(t, dir)
+		},
+		"game server: fd": func(t *testing.T, dir string) (flags, command []string) {
+			command = lab.GameServer(t, dir)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "server.properties"), []byte("server-port=0\nready-fd=7\n"), 0o600))
+			return []string{"--console", "in", "--ready", "fd=7"}, command
 		},
 		"game server: log and tcp": func(t *testing.T, dir string) (flags, command []string) {
 			port := freePort(t)
@@ -163,9 +181,75 @@ time.sleep(1000)`)
 	require.Equal(t, statusStarted, status, stderr)
 	stop(t, dir)
 
-	status, stderr = startReady(t, t.TempDir(), []string{"--ready", "notify", "--timeout", "100ms"}, python, "-c",
-		notify+`notify("EXTEND_TIMEOUT_USEC=200000\nSTATUS=loading"); time.sleep(1000)`)
-	require.Equal(t, statusTimeout, status, stderr)
+	// It is over long before another one has lived twelve times as long.
+	other := exec.Command(lab.Bin(t, "detach"), "-q", "--ready", "alive=60s", "--", "sleep", lab.Mark())
+	var otherSaid bytes.Buffer
+	other.Stderr = &otherSaid
+	require.NoError(t, other.Start())
+	longer := lab.Hold(t, other.Process.Pid)
+	tooLong, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		_ = other.Wait()
+		cancel()
+		close(ended)
+	}()
+	cmd := exec.CommandContext(tooLong, lab.Bin(t, "detach"), "--ready", "notify", "--timeout", "4s", "--", python, "-c",
+		notify+`notify("EXTEND_TIMEOUT_USEC=5000000\nSTATUS=loading"); time.sleep(1000)`)
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, statusTimeout, cmd.ProcessState.ExitCode(), "%s", out)
+	require.Contains(t, string(out), "still waiting for notify: loading\n")
+	require.NoError(t, longer.Signal(unix.SIGTERM)) // it stops what it has started
+	<-ended
+	require.Contains(t, otherSaid.String(), "given up")
+}
+
+// The kernel gives connections to localhost to whoever has ::1, and those to a
+// port that several share to any of them: then an answer may be a stranger's.
+func TestReadyOnAPortThatIsShared(t *testing.T) {
+	python := lab.Program(t, "python3")
+	const listen = `
+import socket, sys, time
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+s.bind((sys.argv[1], int(sys.argv[2])))
+s.listen()
+time.sleep(1000)`
+	for name, c := range map[string]struct {
+		old, ready string
+		want       int
+	}{
+		"::1, and localhost is asked for":    {"::1", "", statusTimeout},
+		"::1, and 127.0.0.1 is asked for":    {"::1", "127.0.0.1:", statusStarted},
+		"SO_REUSEPORT":                       {"127.0.0.1", "", statusTimeout},
+		"SO_REUSEPORT, by its address":       {"127.0.0.1", "127.0.0.1:", statusTimeout},
+		"any, and a more particular is ours": {"0.0.0.0", "127.0.0.1:", statusStarted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, dir, port := t.TempDir(), t.TempDir(), freePort(t)
+			asked := net.JoinHostPort(c.old, port)
+			if c.old == "0.0.0.0" {
+				asked = port
+			}
+			status, stderr := startReady(t, old, []string{"--ready", "tcp=" + asked}, python, "-c", listen, c.old, port)
+			require.Equal(t, statusStarted, status, stderr)
+			oldPID := strings.TrimSpace(lab.Content(t, old, "pid"))
+			flags := []string{"--ready", "tcp=" + c.ready + port}
+			if c.want == statusTimeout {
+				flags = append(flags, "--timeout", "1s")
+			}
+			status, stderr = startReady(t, dir, flags, python, "-c", listen, "127.0.0.1", port)
+			require.Equal(t, c.want, status, stderr)
+			if c.want == statusTimeout {
+				require.Contains(t, stderr, "port "+port+" is held by PID "+oldPID+" (python3")
+			} else {
+				stop(t, dir)
+			}
+			stop(t, old)
+		})
+	}
 }
 
 // Whoever ends detach while it waits ends what it has started.

@@ -19,6 +19,8 @@ const reuse = `
 set -e
 daemon() { detach -q -p d.pid -- sleep 1000; cat d.pid; }
 stranger() { # PID
+	# In the tick in which the daemon was started it would have its identity.
+	` + nextTick + `
 	kill -9 $1
 	while kill -0 $1 2>/dev/null; do sleep 0.01; done
 	n=0; other=

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,6 +33,34 @@ func TestStopOfAnotherUsersDaemon(t *testing.T) {
 	require.Contains(t, string(out), "operation not permitted\nhint: it belongs to another user")
 	require.True(t, daemon.Alive())
 	require.FileExists(t, p.Record.PIDFile)
+}
+
+// Nor are its files removed where whoever asks may do that: it would be started
+// a second time.
+func TestStopOfAnotherUsersDaemonByItsPIDFile(t *testing.T) {
+	lab.Root(t)
+	dir, err := os.MkdirTemp("", "stop")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	require.NoError(t, os.Chown(dir, 65534, 65534))
+	cmd := detach.Command("sleep", lab.Mark())
+	cmd.Dir, cmd.PIDFile = dir, "pid"
+	p, err := cmd.Start(t.Context())
+	require.NoError(t, err)
+	defer p.Close()
+	daemon := lab.Hold(t, p.PID)
+	for _, name := range []string{"pid", "pid.json"} {
+		stop := exec.Command(lab.Bin(t, "detach"), "stop", "--timeout", "0", filepath.Join(dir, name))
+		stop.Dir = "/"
+		stop.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := stop.CombinedOutput()
+		require.Error(t, err)
+		require.Equal(t, statusFailed, stop.ProcessState.ExitCode())
+		require.Contains(t, string(out), "operation not permitted\nhint: it belongs to another user")
+		require.True(t, daemon.Alive())
+		require.FileExists(t, p.Record.PIDFile)
+		require.FileExists(t, p.Record.PIDFile+".json")
+	}
 }
 
 // A game server saves its world when it is asked to end.

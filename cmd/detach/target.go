@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/detachkit/detach/detach"
 )
@@ -78,6 +79,24 @@ func (t target) open() (*detach.Process, error) {
 	return detach.Open(t.text)
 }
 
+// named tells whether it is named by its files.
+func (t target) named() bool { return t.kind == targetFile || t.kind == targetRecord }
+
+// openAny finds the daemon, or what one that has ended has left.
+func (t target) openAny() (*detach.Process, error) {
+	for {
+		p, err := t.open()
+		if !errors.Is(err, detach.ErrExited) || !t.named() {
+			return p, err
+		}
+		p, err = detach.OpenEnded(t.text)
+		var running *detach.RunningError
+		if !errors.As(err, &running) { // else another one has been started in between
+			return p, err
+		}
+	}
+}
+
 // notRunning tells whether an error means that there is no such daemon.
 func notRunning(err error) bool {
 	return errors.Is(err, detach.ErrExited) || errors.Is(err, fs.ErrNotExist)
@@ -86,15 +105,25 @@ func notRunning(err error) bool {
 // complain reports an error. If there is no such file it says what the target
 // was taken for, which may not be what was meant.
 func (t target) complain(stderr io.Writer, err error) (status int) {
+	t.report(stderr, err)
 	if !notRunning(err) {
-		report(stderr, err)
 		return statusFailed
 	}
-	fmt.Fprintln(stderr, err) // the hints of a start would mislead
-	if errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintln(stderr, "hint: understood as", t)
-	}
 	return lsbAbsent
+}
+
+// report reports an error about the target. The hints of a start that are about
+// its files would mislead.
+func (t target) report(stderr io.Writer, err error) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, detach.ErrNotPIDFile), errors.Is(err, detach.ErrNotRecord):
+		fmt.Fprintln(stderr, err)
+		fmt.Fprintln(stderr, "hint: understood as", t)
+	case errors.Is(err, detach.ErrExited):
+		fmt.Fprintln(stderr, err)
+	default:
+		report(stderr, err)
+	}
 }
 
 // String says what was understood: "PID file server.pid", "PID 4711".
@@ -102,7 +131,7 @@ func (t target) String() string { return fmt.Sprintf("%s %s", t.kind, quoteOdd(t
 
 // quoteOdd keeps a message on one line, and shows what cannot be seen.
 func quoteOdd(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(s)
 	}
 	return s

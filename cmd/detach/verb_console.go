@@ -59,7 +59,7 @@ func runConsole(args []string, stdout, stderr io.Writer) (status int) {
 	}
 	defer p.Close()
 	switch {
-	case p.Record.Version == 0 && (t.kind == targetFile || t.kind == targetRecord):
+	case p.Record.Version == 0 && t.named():
 		err = detach.ErrNoRecord
 	case p.Record.Console == "":
 		err = detach.ErrNoConsole

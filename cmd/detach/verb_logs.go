@@ -97,8 +97,7 @@ func parseOneTarget(args []string, usage string) (target, error) {
 // has ended.
 func (t target) logged(stderr io.Writer) (*detach.Process, detach.Record, error) {
 	p, err := t.open()
-	named := t.kind == targetFile || t.kind == targetRecord
-	if errors.Is(err, detach.ErrExited) && named {
+	if errors.Is(err, detach.ErrExited) && t.named() {
 		if r, err := detach.ReadRecord(t.text); err == nil {
 			return nil, r, nil
 		}
@@ -106,7 +105,7 @@ func (t target) logged(stderr io.Writer) (*detach.Process, detach.Record, error)
 	if err != nil {
 		return nil, detach.Record{}, err
 	}
-	if named && p.Record.Version == 0 {
+	if t.named() && p.Record.Version == 0 {
 		fmt.Fprintf(stderr, "detach: warning: logs %s: %v\n", quoteOdd(t.text), detach.ErrNoRecord)
 		p.Close()
 		if p, err = detach.Find(p.PID); err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/detachkit/detach/detach"
@@ -55,7 +53,7 @@ func runSend(args []string, stdout, stderr io.Writer) (status int) {
 		report(stderr, err)
 		return statusFailed
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, cancel := interruptible()
 	defer cancel()
 	ctx, cancelTimeout := context.WithTimeout(ctx, timeout)
 	defer cancelTimeout()

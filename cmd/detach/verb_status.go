@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,11 +17,15 @@ const statusUsage = `Usage: detach status [flags] TARGET...
 
 Tell whether daemons run, since when and with what; several make a table.
 TARGET is a PID file, a record, a PID, or an identity as --json prints it. CPU
-time, memory, processes and threads are those of all in the daemon's session.
+time, memory, processes and threads are those of all in the daemon's session. Of
+one that has ended it tells what it has left behind there, which stop ends.
 
       --check tcp=[HOST:]PORT   it accepts connections there, itself and not
                        somebody else
-      --check log=REGEXP        a line that it has written to its log matches
+      --check log=REGEXP        a line matches that it has written to its log
+                       and that is still in there: not one that logrotate has
+                       taken away since, so it is for what a log says again and
+                       again, and for daemons whose logs are not rotated
       --check cmd=COMMAND       sh -c COMMAND exits with status 0; it has
                        DETACH_PID and DETACH_PIDFILE in its environment
                        (repeatable; all have to hold)
@@ -30,12 +34,13 @@ time, memory, processes and threads are those of all in the daemon's session.
   -h, --help           print this text
 
 Exit status, after LSB; of several the highest:
-  0    it is running, or starting
+  0    it is running and all checks hold, or it is starting, when no check is
+       asked: its start waits for it to be ready, and fails if it is not in time
   1    it has ended, and its PID file is still there
   3    it is not running
   4    it cannot be told
   150  it is running, but unhealthy: a check does not hold
-  125  detach was misused
+  125  detach was misused, or interrupted: a COMMAND has been ended then
 
 Example:
   detach status /srv/*/server.pid
@@ -54,8 +59,9 @@ const (
 
 // looked is what was found of a target.
 type looked struct {
-	Target string     `json:"target"`
-	Kind   targetKind `json:"target_is"`
+	Target   string     `json:"target"`
+	Kind     targetKind `json:"target_is"`
+	Identity string     `json:"identity,omitempty"` // of the record
 	detach.Status
 	Health  []health `json:"health,omitempty"`
 	Error   string   `json:"error,omitempty"`
@@ -90,7 +96,15 @@ func runStatus(args []string, stdout, stderr io.Writer) (status int) {
 	}
 	found := look(targets, stderr)
 	defer closeAll(found)
-	askAll(found, checks, patience)
+	if len(checks) > 0 {
+		ctx, cancel := interruptible()
+		defer cancel()
+		askAll(ctx, found, checks, patience)
+		if ctx.Err() != nil { // what was asked has been ended
+			report(stderr, errors.New("detach: status: interrupted"))
+			return statusFailed
+		}
+	}
 	for _, l := range found {
 		status = max(status, l.lsb)
 	}
@@ -114,22 +128,22 @@ func runStatus(args []string, stdout, stderr io.Writer) (status int) {
 // look looks at all targets at once.
 func look(targets []target, stderr io.Writer) []looked {
 	found := make([]looked, len(targets))
-	var alive []*detach.Process
+	var known []*detach.Process
 	var where []int
 	for i, t := range targets {
 		found[i] = looked{Target: t.text, Kind: t.kind}
-		p, err := t.open()
+		p, err := t.openAny()
 		if err != nil {
-			found[i].missing(t, err)
+			found[i].missing(err)
 			if found[i].lsb == lsbUnknown {
-				report(stderr, err)
+				t.report(stderr, err)
 			}
 			continue
 		}
 		found[i].process = p
-		alive, where = append(alive, p), append(where, i)
+		known, where = append(known, p), append(where, i)
 	}
-	statuses, err := detach.Survey(alive...)
+	statuses, err := detach.Survey(known...)
 	if err != nil {
 		report(stderr, err)
 	}
@@ -139,6 +153,9 @@ func look(targets []target, stderr io.Writer) []looked {
 			continue
 		}
 		found[i].Status = statuses[n]
+		if id := known[n].Identity(); id.Start != 0 {
+			found[i].Identity = id.String()
+		}
 		switch statuses[n].State {
 		case detach.Dead:
 			found[i].lsb = lsbDead
@@ -158,19 +175,12 @@ func closeAll(found []looked) {
 }
 
 // missing says what it means that a target could not be opened.
-func (l *looked) missing(t target, err error) {
-	named := t.kind == targetFile || t.kind == targetRecord
-	switch {
-	case errors.Is(err, detach.ErrExited) && named:
-		l.State, l.lsb = detach.Dead, lsbDead
-		if r, err := detach.ReadRecord(t.text); err == nil {
-			l.Record, l.Checked = r, true
-		}
-	case errors.Is(err, detach.ErrExited), errors.Is(err, fs.ErrNotExist):
+func (l *looked) missing(err error) {
+	if notRunning(err) {
 		l.State, l.lsb = detach.Absent, lsbAbsent
-	default:
-		l.Error, l.lsb = err.Error(), lsbUnknown
+		return
 	}
+	l.Error, l.lsb = err.Error(), lsbUnknown
 }
 
 func encode(v any) string {
@@ -206,6 +216,8 @@ func (l looked) details() string {
 	r := l.Record
 	if r.PID != 0 {
 		line("pid", "%d", r.PID)
+	}
+	if len(r.Command) > 0 {
 		line("command", "%s", quoteOdd(quote(r.Command...)))
 	}
 	if l.running() {
@@ -217,6 +229,9 @@ func (l looked) details() string {
 			line("identity", "not checked: there is no record, it may be another process")
 		}
 	}
+	if len(l.Left) > 0 {
+		line("left", "%s", listed(l.Left))
+	}
 	for _, log := range l.Logs {
 		line(log.Streams, "%s (%s)", quoteOdd(log.Path), size(log.Size))
 	}
@@ -227,17 +242,26 @@ func (l looked) details() string {
 		line("via", "%s", r.Via)
 	}
 	for _, h := range l.Health {
-		if h.OK {
-			line("check", "%s: ok", quoteOdd(h.Check))
-		} else {
-			line("check", "%s: %s", quoteOdd(h.Check), h.Reason)
-		}
+		line("check", "%s: %s", quoteOdd(h.Check), cmp.Or(h.Reason, "ok"))
 	}
 	if l.Note != "" {
 		line("note", "%s", l.Note)
 	}
 	w.Flush()
 	return b.String()
+}
+
+// listed are the first of the PIDs, and how many more there are.
+func listed(pids []int) string {
+	const most = 10
+	words := make([]string, min(len(pids), most))
+	for i := range words {
+		words[i] = fmt.Sprint("PID ", pids[i])
+	}
+	if more := len(pids) - most; more > 0 {
+		words = append(words, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(words, ", ")
 }
 
 func (l looked) running() bool { return l.State == detach.Running || l.State == detach.Starting }
@@ -254,6 +278,8 @@ func tabulate(found []looked) string {
 		if l.running() {
 			up, cpu, memory = span(l.Uptime), fmt.Sprint(l.CPU.Round(10*time.Millisecond)), size(l.RSS)
 			processes = fmt.Sprint(l.Processes)
+		} else if len(l.Left) > 0 {
+			processes = fmt.Sprint(len(l.Left), " left")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", quoteOdd(l.Target), l.state(), pid, up, cpu, memory, processes, quoteOdd(quote(l.Record.Command...)))
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,9 +25,10 @@ TARGET is a PID file, a record, a PID, or an identity as --json prints it.
       --signal NAME    send this signal first (default: TERM), a name or number
       --timeout TIME   time to end before SIGKILL, such as 90s (default: 30s);
                        0 is SIGKILL at once
-      --console LINE   write LINE to the console instead of sending a signal
+      --console LINE   write LINE to the console instead of sending a signal;
+                       if it cannot be written, there is the signal
       --json           print one JSON object for each target
-  -q, --quiet          print only errors
+  -q, --quiet          print only errors; not that LINE could not be written
   -h, --help           print this text
 
 Exit status:
@@ -71,7 +71,7 @@ func runStop(args []string, stdout, stderr io.Writer) (status int) {
 		return statusFailed
 	}
 	o.Console = line
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, cancel := interruptible()
 	defer cancel()
 	var progress *stopLine
 	if !quiet && !asJSON && isTerminal(stderr) {
@@ -115,11 +115,14 @@ func stopAll(ctx context.Context, targets []target, o detach.StopOptions, progre
 
 func (r stopResult) report(stdout, stderr io.Writer, t target, asJSON, quiet bool) (status int) {
 	if r.err != nil {
-		report(stderr, r.err)
+		t.report(stderr, r.err)
 		if errors.Is(r.err, fs.ErrPermission) {
 			fmt.Fprintln(stderr, "hint: it belongs to another user; stop it as that user, or as root")
 		}
 		return statusFailed
+	}
+	if r.Note != "" && !quiet {
+		fmt.Fprintf(stderr, "detach: warning: stop %s: %s\n", quoteOdd(t.text), r.Note)
 	}
 	switch {
 	case asJSON:
@@ -136,7 +139,7 @@ func (r stopResult) report(stdout, stderr io.Writer, t target, asJSON, quiet boo
 
 // stop stops the daemon; one that has ended is stopped already.
 func (t target) stop(ctx context.Context, o detach.StopOptions) (detach.Stopped, error) {
-	if t.kind == targetFile || t.kind == targetRecord {
+	if t.named() {
 		return detach.Stop(ctx, t.text, o)
 	}
 	p, err := t.open()

@@ -97,13 +97,12 @@ func (t target) verify() (verified, error) {
 	if err != nil {
 		return verified{}, err
 	}
-	byFile := t.kind == targetFile || t.kind == targetRecord
 	return verified{
 		Target:   t.text,
 		Kind:     t.kind,
 		Identity: p.Identity().String(),
 		PID:      p.PID,
-		Checked:  !byFile || p.Record.Version > 0,
+		Checked:  !t.named() || p.Record.Version > 0,
 		Command:  p.Record.Command,
 		OK:       r.OK(),
 		Report:   r,

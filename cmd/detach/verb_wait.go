@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/detachkit/detach/detach"
@@ -57,7 +55,7 @@ func runWait(args []string, stdout, stderr io.Writer) (status int) {
 		report(stderr, err)
 		return statusFailed
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, cancel := interruptible()
 	defer cancel()
 	if limited {
 		var cancelTimeout context.CancelFunc

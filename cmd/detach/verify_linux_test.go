@@ -803,3 +803,32 @@ func TestVerifyOfTheKernel(t *testing.T) {
 	require.Equal(t, verifyUnknown, cmd.ProcessState.ExitCode())
 	require.Equal(t, "detach: verify 2: is a thread of the kernel\n", string(out))
 }
+
+// PID 1 of the machine has no manager, and its session may be the kernel's.
+func TestVerifyOfPID1(t *testing.T) {
+	if namespace, err := os.Readlink("/proc/self/ns/pid"); err != nil || namespace != "pid:[4026531836]" {
+		t.Skip("PID 1 is that of a container here")
+	}
+	v, _ := verdict(t, nil, "1")
+	failed, _ := failedChecks(v)
+	for _, name := range []string{"session", "leader", "parent"} {
+		require.NotContains(t, failed, name)
+	}
+	require.True(t, strings.HasPrefix(v.Diagnosis, "it is PID 1 of the machine: "), v.Diagnosis)
+}
+
+// nextTick waits in a shell until what is started next is younger than what was
+// started before, by the clock that tells the start of processes.
+const nextTick = `read before rest </proc/uptime; while read now rest </proc/uptime && [ $now = $before ]; do :; done`
+
+// The process group is shared with two.
+func TestVerifyInAGroupOfThree(t *testing.T) {
+	first, second := lab.Mark(), lab.Mark()
+	lab.KillMarked(t, first)
+	lab.KillMarked(t, second)
+	cmd := subject(t, "sh", "-c", `sleep "${1#=}" & `+nextTick+`; sleep "${2#=}" & read x`, "sh", "="+first, "="+second)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	pid := manage(t, cmd, second)
+	v, _ := verdict(t, nil, strconv.Itoa(pid))
+	require.Regexp(t, fmt.Sprintf(`by a signal to the process group %d, in which PID %[1]d \(sh\) and PID \d+ \(sleep\) are, by `, cmd.Process.Pid), v.Diagnosis)
+}

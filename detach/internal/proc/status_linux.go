@@ -12,6 +12,7 @@ import (
 // Status is the part of /proc/PID/status that ReadStat does not tell. Field
 // names are those of proc_pid_status(5).
 type Status struct {
+	TGID    int       // Tgid: the PID of the process, which of a thread is another number; or 0
 	UID     uint32    // Uid: the real one
 	NSpid   []int     // its PID here, and in each PID namespace below, inwards
 	Blocked SignalSet // SigBlk: of this thread
@@ -61,6 +62,10 @@ func ParseStatus(data []byte) (Status, error) {
 		}
 		field, ok := string(key), true
 		switch field {
+		case "Tgid":
+			if pids, valid := parsePIDs(value); valid {
+				s.TGID = pids[0]
+			}
 		case "Uid":
 			s.UID, ok = parseID(value)
 		case "NSpid":

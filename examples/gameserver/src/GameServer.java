@@ -7,6 +7,7 @@ import java.net.BindException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Locale;
 import java.util.Properties;
 import java.util.concurrent.BlockingQueue;
@@ -27,6 +28,7 @@ public final class GameServer {
     private final BlockingQueue<String> commands = new LinkedBlockingQueue<>();
     private final World world;
     private final Network network;
+    private final String readyDescriptor;
 
     /** The only argument, nogui, is what one gives to real servers; this one never has a window. */
     public static void main(String[] args) throws InterruptedException {
@@ -34,7 +36,8 @@ public final class GameServer {
         try {
             Properties settings = loadOrCreate("server.properties", "Server properties",
                     "server-port", "25565",
-                    "spin-on-eof", "false");
+                    "spin-on-eof", "false",
+                    "ready-fd", "");
             Properties eula = loadOrCreate("eula.txt",
                     "By changing the setting below to TRUE you are indicating your agreement to the EULA.",
                     "eula", "false");
@@ -78,6 +81,7 @@ public final class GameServer {
         world = new World(Path.of("world"));
         network = new Network(Integer.parseInt(settings.getProperty("server-port").trim()), this::status);
         boolean spinOnEof = Boolean.parseBoolean(settings.getProperty("spin-on-eof").trim());
+        readyDescriptor = settings.getProperty("ready-fd").trim();
         Network.startThread("Server console handler", () -> readConsole(spinOnEof));
     }
 
@@ -92,6 +96,8 @@ public final class GameServer {
         }
         Log.info(String.format(Locale.ROOT, "Done (%.3fs)! For help, type \"help\"", uptime()));
 
+        announce();
+
         long nextSave = System.nanoTime() + AUTOSAVE_NANOS;
         while (true) {
             String command = commands.poll(nextSave - System.nanoTime(), TimeUnit.NANOSECONDS);
@@ -102,6 +108,31 @@ public final class GameServer {
                 save("Autosave");
                 nextSave = System.nanoTime() + AUTOSAVE_NANOS;
             }
+        }
+    }
+
+    /**
+     * Tells whoever has started the server that it is up, if that is waited
+     * for: by READY=1 to NOTIFY_SOCKET, see sd_notify(3), for which a Java
+     * program needs help, or by a newline on the descriptor ready-fd, as s6
+     * has it. A server that cannot tell goes on.
+     */
+    private void announce() throws InterruptedException {
+        try {
+            if (System.getenv("NOTIFY_SOCKET") != null) {
+                int status = new ProcessBuilder("systemd-notify", "--ready").inheritIO().start().waitFor();
+                if (status != 0) {
+                    throw new IOException("systemd-notify: exit status " + status);
+                }
+            }
+            if (!readyDescriptor.isEmpty()) {
+                Path descriptor = Path.of("/proc/self/fd", readyDescriptor);
+                try (OutputStream out = Files.newOutputStream(descriptor, StandardOpenOption.WRITE)) {
+                    out.write('\n');
+                }
+            }
+        } catch (IOException e) {
+            Log.error("That the server is up cannot be told: " + e.getMessage());
         }
     }
 
