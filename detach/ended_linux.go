@@ -2,6 +2,7 @@ package detach
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,7 @@ func openEnded(path string) (*Process, error) {
 		p.Record, identity = *named.record, &named.record.Identity
 	}
 	p.guessed = identity == nil
-	pidfd, _, err := openAlive(named.pid, identity)
+	pidfd, _, _, err := openAlive(named.pid, identity)
 	switch {
 	case err == nil:
 		unix.Close(pidfd)
@@ -30,15 +31,15 @@ func openEnded(path string) (*Process, error) {
 	return p, nil
 }
 
-// remains are those of the processes which are a daemon's that has ended. One
-// that was found when it had ended holds nothing that keeps the number of its
-// session from being given to a stranger.
-func (p *Process) remains(list []proc.Process) []proc.Process {
-	var left []proc.Process
-	for _, q := range p.members(list) {
-		if !p.is(q) && (p.handle != nil || p.leftBehind(q)) {
-			left = append(left, q)
-		}
+// remains are those of the processes which a daemon that has ended has left, and
+// a note about them. Where they may be a stranger's they are not.
+func (p *Process) remains(list []proc.Process) (left []proc.Process, note string) {
+	left = slices.DeleteFunc(p.members(list), p.is)
+	switch {
+	case len(left) == 0:
+		return nil, ""
+	case !p.ours(list):
+		return nil, "it has ended, and it cannot be told whether what is in a session of its number is what it has left"
 	}
-	return left
+	return left, "it has ended, and left processes behind in its session"
 }

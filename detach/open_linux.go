@@ -22,13 +22,13 @@ func open(path string) (*Process, error) {
 	if named.record != nil {
 		identity = &named.record.Identity
 	}
-	pidfd, stat, err := openAlive(named.pid, identity)
+	pidfd, stat, known, err := openAlive(named.pid, identity)
 	if err != nil {
 		return nil, &Error{Op: "open", Path: path, Err: err}
 	}
 	p := &Process{PID: named.pid, handle: newHandle(pidfd), pidFile: named.pidFile}
 	if named.record != nil {
-		p.Record = *named.record
+		p.Record, p.guessed = *named.record, !known
 		return p, nil
 	}
 	boot, _ := proc.BootID()
@@ -125,7 +125,7 @@ func findProcess(name string, pid int, identity *Identity) (*Process, error) {
 	if err := proc.Check(); err != nil {
 		return nil, &Error{Op: "find", Path: "/proc", Err: err}
 	}
-	pidfd, stat, err := openAlive(pid, identity)
+	pidfd, stat, known, err := openAlive(pid, identity)
 	if err == ErrExited && identity == nil {
 		if s, unread := proc.ReadStatus(procDir(pid)); unread == nil && s.TGID != 0 && s.TGID != pid {
 			err = &ThreadError{PID: s.TGID}
@@ -136,6 +136,9 @@ func findProcess(name string, pid int, identity *Identity) (*Process, error) {
 	}
 	p := &Process{PID: pid, handle: newHandle(pidfd)}
 	p.Record = observed(pid, stat)
+	if identity != nil && !known {
+		p.Record.Identity, p.guessed = *identity, true
+	}
 	if hasEnded(pidfd) { // and what was read may be about its successor
 		p.Close()
 		return nil, &Error{Op: "find", Path: name, Err: ErrExited}

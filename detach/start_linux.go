@@ -201,6 +201,7 @@ func (c *Cmd) record(path string) Record {
 		PIDFile:     absolute(c.PIDFile),
 		Started:     time.Now().UTC(),
 		StopConsole: c.StopConsole,
+		Forks:       forks(),
 	}
 	if r.Stdout == "" {
 		r.Stdout, r.Stderr = inherited(1), inherited(2)
@@ -242,6 +243,7 @@ func (c *Cmd) claimPIDFile(ctx context.Context, r Record) (_ *pidFile, err error
 	// As long as it can become.
 	r.Identity = Identity{PID: math.MaxInt32, Start: math.MaxUint64, BootID: boot}
 	r.Session = math.MaxInt32
+	r.Forks = math.MaxUint64
 	r.StdoutFrom, r.StderrFrom = math.MaxInt64, math.MaxInt64
 	draft, err := r.encode()
 	if err != nil {
