@@ -31,12 +31,15 @@ func openEnded(path string) (*Process, error) {
 	return p, nil
 }
 
-// remains are what a daemon that has ended has left in its session, where that
-// is known to be the daemon's.
-func (p *Process) remains(list []proc.Process) []proc.Process {
-	left := slices.DeleteFunc(p.members(list), p.is)
-	if len(left) == 0 || !p.ours(list) {
-		return nil
+// remains are those of the processes which a daemon that has ended has left, and
+// a note about them. Where they may be a stranger's they are not.
+func (p *Process) remains(list []proc.Process) (left []proc.Process, note string) {
+	left = slices.DeleteFunc(p.members(list), p.is)
+	switch {
+	case len(left) == 0:
+		return nil, ""
+	case !p.ours(list):
+		return nil, "it has ended, and it cannot be told whether what is in a session of its number is what it has left"
 	}
-	return left
+	return left, "it has ended, and left processes behind in its session"
 }

@@ -133,7 +133,7 @@ func inspect(p *Process) (*inspection, error) {
 	in.ownSession = in.checkSession().OK
 	environ, err := proc.Read(in.dir+"/environ", maxEnviron)
 	in.environErr = err
-	in.environ = strings.FieldsFunc(string(environ), func(r rune) bool { return r == 0 })
+	in.environ = proc.Environ(environ)
 	if cgroup, err := proc.Read(in.dir+"/cgroup", maxCgroup); err == nil {
 		in.unit = unitOf(cgroup)
 	}
@@ -325,10 +325,10 @@ func quoteName(name string) string {
 // argsOf returns the arguments of a process.
 func argsOf(pid int) []string {
 	cmdline, err := proc.Read(procDir(pid)+"/cmdline", 64<<10)
-	if err != nil || len(cmdline) == 0 {
+	if err != nil {
 		return nil
 	}
-	return strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
+	return proc.Arguments(cmdline)
 }
 
 // initialNamespace is the PID namespace of the machine, PROC_PID_INIT_INO in

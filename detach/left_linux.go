@@ -108,7 +108,8 @@ func findLeft(r Record) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pidsOf(p.remains(list)), nil
+	remains, _ := p.remains(list)
+	return pidsOf(remains), nil
 }
 
 func pidsOf(list []proc.Process) []int {

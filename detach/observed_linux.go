@@ -1,7 +1,6 @@
 package detach
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -20,8 +19,8 @@ func observed(pid int, stat proc.Stat) Record {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	r.Path, _ = os.Readlink(dir + "exe")
 	r.Dir, _ = os.Readlink(dir + "cwd")
-	if cmdline, err := os.ReadFile(dir + "cmdline"); err == nil && len(cmdline) > 0 {
-		r.Command = strings.Split(string(bytes.TrimSuffix(cmdline, []byte{0})), "\x00")
+	if cmdline, err := os.ReadFile(dir + "cmdline"); err == nil {
+		r.Command = proc.Arguments(cmdline)
 	}
 	for fd, to := range []*string{&r.Stdin, &r.Stdout, &r.Stderr} {
 		link := fmt.Sprintf("%sfd/%d", dir, fd)

@@ -60,7 +60,7 @@ func (l look) status(p *Process) Status {
 	ended := p.hasEnded()
 	list := p.members(l.around(p))
 	if ended {
-		list = p.remains(l.around(p))
+		list, s.Note = p.remains(l.around(p))
 	}
 	for _, q := range list {
 		if ended {
@@ -72,10 +72,7 @@ func (l look) status(p *Process) Status {
 		s.RSS += q.RSS * int64(os.Getpagesize())
 	}
 	if ended {
-		if len(s.Left) > 0 {
-			slices.Sort(s.Left)
-			s.Note = "it has ended, and left processes behind in its session"
-		}
+		slices.Sort(s.Left)
 		return s
 	}
 	s.State = Running

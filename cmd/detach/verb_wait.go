@@ -17,6 +17,8 @@ const waitUsage = `Usage: detach wait [flags] TARGET...
 Wait until all of these daemons have ended, and print how each did. How is known
 of one that ended while it was waited for, on Linux 6.15 and later, and often
 before. TARGET is a PID file, a record, a PID, or an identity as --json prints it.
+A PID file that is not there is an error, for it may be the wrong name; a daemon
+that has ended and left its PID file has ended.
 
       --timeout TIME   wait no longer than this, such as 90s (default: for ever)
       --json           print one JSON object for each target

@@ -16,7 +16,12 @@ func PIDOf(fd int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for line := range bytes.Lines(buf[:n]) {
+	return ParsePIDFD(buf[:n])
+}
+
+// ParsePIDFD parses the content of the fdinfo file of a pidfd.
+func ParsePIDFD(info []byte) (int, error) {
+	for line := range bytes.Lines(info) {
 		if value, ok := bytes.CutPrefix(line, []byte("Pid:")); ok {
 			pid, err := strconv.Atoi(string(bytes.TrimSpace(value)))
 			if err != nil || pid <= 0 { // -1 where it has been reaped
