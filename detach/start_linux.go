@@ -34,6 +34,12 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 	}
 	defer ready.close()
 	p, file, err := c.launch(ctx, ready)
+	var ended *endedError
+	if errors.As(err, &ended) && len(c.Ready.When) > 0 {
+		var e *Error
+		errors.As(err, &e)
+		return nil, ready.endedAtOnce(e.Path, ended.exit)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +97,7 @@ func (c *Cmd) launch(ctx context.Context, ready *readying) (_ *Process, _ *pidFi
 	defer stdio.close()
 	spec.Stdio = stdio.fds
 	record.StdoutFrom, record.StderrFrom = sizeOf(stdio.fds[1]), sizeOf(stdio.fds[2])
+	ready.logsOf = record
 
 	if file != nil {
 		if err := file.discard(); err != nil {
@@ -107,11 +114,21 @@ func (c *Cmd) launch(ctx context.Context, ready *readying) (_ *Process, _ *pidFi
 	}
 	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD), pidFile: record.PIDFile}
 	if err = p.confirm(daemon, c.manager(), file); err != nil {
+		if errors.Is(err, ErrExited) && len(c.Ready.When) > 0 {
+			exit, _ := p.wait(ctx) // as later
+			err = &Error{Op: "verify", Path: record.Path, Err: &endedError{exit}}
+		}
 		return nil, nil, p.undo(file, err)
 	}
 	p.Report.Hazards = append(p.Report.Hazards, stdio.hazards...)
 	return p, file, nil
 }
+
+// endedError is ErrExited of a program that ended before it was looked at.
+type endedError struct{ exit Exit }
+
+func (e *endedError) Error() string { return ErrExited.Error() }
+func (e *endedError) Unwrap() error { return ErrExited }
 
 // check refuses what cannot work before anything is touched.
 func (c *Cmd) check() error {
