@@ -93,6 +93,7 @@ type inspection struct {
 	environErr error
 	unit       string // of systemd, from its cgroup; or empty
 
+	machine    bool // whether this PID namespace is that of the machine
 	ownSession bool // whether the session is its own
 	service    bool // whether it is what a service of systemd consists of
 
@@ -114,7 +115,7 @@ const (
 )
 
 func inspect(p *Process) (*inspection, error) {
-	in := &inspection{pid: p.PID, dir: procDir(p.PID), record: p.Record, names: map[int]string{}}
+	in := &inspection{pid: p.PID, dir: procDir(p.PID), record: p.Record, names: map[int]string{}, machine: !inContainer()}
 	if in.stat, in.statErr = proc.ReadStat(p.PID); in.statErr != nil {
 		return in, nil
 	}

@@ -228,11 +228,13 @@ func TestCheckSession(t *testing.T) {
 	in := observe(proc.Stat{Parent: 1, Session: os.Getpid()})
 	in.names[os.Getpid()] = "me"
 	require.Equal(t, Check{Name: "session", Got: fmt.Sprintf("%d, that of me", os.Getpid()), Want: wantSession}, in.checkSession())
-	outside := map[bool]string{
-		true:  "that of a process outside this PID namespace",
-		false: "0, that of the kernel and of what is started before PID 1 makes one",
-	}
-	require.Equal(t, outside[inContainer()], observe(proc.Stat{}).checkSession().Got)
+	in = observe(proc.Stat{})
+	require.Equal(t, "that of a process outside this PID namespace", in.checkSession().Got)
+	in.machine = true
+	require.Equal(t, "0, that of the kernel and of what is started before PID 1 makes one", in.checkSession().Got)
+	require.False(t, in.checkSession().OK)
+	in.pid = 1
+	require.Equal(t, Check{Name: "session", OK: true, Got: "0, that of the kernel", Want: wantSession}, in.checkSession())
 	require.Equal(t, Check{Name: "session", OK: true, Got: "100, its own", Want: wantSession}, observe(proc.Stat{Session: 100}).checkSession())
 	require.True(t, observe(proc.Stat{Session: gone}).checkSession().OK)
 }

@@ -84,7 +84,7 @@ func (in *inspection) checkSession() Check {
 		c.OK, c.Got = true, fmt.Sprintf("%d, its own", s)
 	case s == 0 && in.isMachineInit():
 		c.OK, c.Got = true, "0, that of the kernel"
-	case s == 0 && !inContainer():
+	case s == 0 && in.machine:
 		c.Got = "0, that of the kernel and of what is started before PID 1 makes one"
 	case s == 0: // and group 0
 		c.Got = "that of a process outside this PID namespace"
@@ -102,7 +102,7 @@ func (in *inspection) checkSession() Check {
 
 // isMachineInit tells whether the process is PID 1 of the machine. That of a
 // container has been started by somebody who is outside.
-func (in *inspection) isMachineInit() bool { return in.pid == 1 && !inContainer() }
+func (in *inspection) isMachineInit() bool { return in.pid == 1 && in.machine }
 
 func (in *inspection) checkLeader() Check {
 	c := Check{Name: "leader", Want: wantLeader}
