@@ -59,6 +59,14 @@ type Cmd struct {
 	// Ready is when the daemon counts as started.
 	Ready Ready
 
+	// Via is how the daemon is held, so that it outlives its manager. The zero
+	// value, ViaAuto, looks at what holds the caller.
+	Via Via
+
+	// Strict makes every Hazard that Outlook tells an error, a *HazardError,
+	// before anything is started.
+	Strict bool
+
 	// Manager is the PID of the process that the daemon is to outlive. Zero
 	// means the caller; a launcher that a manager executes names its parent.
 	// The daemon is checked not to be its child and reported if it is, see
@@ -89,7 +97,8 @@ func Command(name string, arg ...string) *Cmd {
 //   - *RunningError: the PID file names a process that is alive
 //   - ErrExited: the program ended before it could be verified
 //   - *NotReadyError: the program did not become ready, and was stopped
-//   - errors.ErrUnsupported: not on Linux
+//   - *HazardError: with Strict, what could still end or cripple the daemon
+//   - errors.ErrUnsupported: not on Linux, or not with this Via
 func (c *Cmd) Start(ctx context.Context) (*Process, error) {
 	return c.start(ctx)
 }

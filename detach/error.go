@@ -87,6 +87,19 @@ var (
 	ErrNotFIFO = errors.New("is not a FIFO")
 )
 
+// HazardError means that Strict forbids a start, because of these.
+type HazardError struct {
+	Hazards []Hazard
+}
+
+func (e *HazardError) Error() string {
+	words := make([]string, len(e.Hazards))
+	for i, h := range e.Hazards {
+		words[i] = h.Text
+	}
+	return strings.Join(words, "; ")
+}
+
 // InterpreterError means that the program exists, but not the interpreter that
 // it names: in its "#!" line, or as its dynamic linker.
 type InterpreterError struct {

@@ -42,16 +42,17 @@ func (p *Process) sessions(list []proc.Process) []int {
 // been reaped.
 func (p *Process) is(q proc.Process) bool { return q.PID == p.PID && q.Start == p.Record.Start }
 
-// members are the processes of the daemon's own sessions, itself included,
-// zombies left out.
+// members are the processes of the daemon's own sessions and of the cgroup that
+// is its alone, itself included, zombies left out.
 func (p *Process) members(list []proc.Process) []proc.Process {
 	own := map[int]bool{}
 	for _, s := range p.sessions(list) {
 		own[s] = true
 	}
+	unit := p.Record.cgroupMembers()
 	var members []proc.Process
 	for _, q := range list {
-		if (p.is(q) || own[q.Session]) && q.State != 'Z' && q.State != 'X' {
+		if (p.is(q) || own[q.Session] || unit[q.PID]) && q.State != 'Z' && q.State != 'X' {
 			members = append(members, q)
 		}
 	}

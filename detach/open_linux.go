@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"strconv"
@@ -18,6 +19,12 @@ func open(path string) (*Process, error) {
 	}
 	var identity *Identity
 	if named.record != nil {
+		if named.record.isPending() {
+			if err := named.record.complete(context.Background()); err != nil {
+				return nil, &Error{Op: "open", Path: path, Err: err}
+			}
+			named.pid = named.record.PID
+		}
 		identity = &named.record.Identity
 	}
 	pidfd, stat, err := openAlive(named.pid, identity)
@@ -57,7 +64,7 @@ func readNamed(path string) (named, error) {
 	if err != nil {
 		return named{}, err
 	}
-	if pid == 0 {
+	if pid == 0 && record == nil {
 		return named{}, &Error{Op: "open", Path: path, Err: unix.ENOENT}
 	}
 	return named{pid, record, absolute(path)}, nil

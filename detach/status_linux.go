@@ -2,6 +2,7 @@ package detach
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,6 +48,11 @@ func (l look) around(p *Process) []proc.Process {
 	list = append(list, l.bySession[p.Record.Session]...)
 	if ok && self.Session != p.Record.Session {
 		list = append(list, l.bySession[self.Session]...)
+	}
+	for pid := range p.Record.cgroupMembers() {
+		if q, ok := l.byPID[pid]; ok && !slices.ContainsFunc(list, func(r proc.Process) bool { return r.PID == pid }) {
+			list = append(list, q)
+		}
 	}
 	return list
 }

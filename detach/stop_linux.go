@@ -125,6 +125,7 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 	}
 	s.result.Exit = s.exit
 	s.result.How = s.how()
+	p.forget(ctx)
 	return s.result, removePIDFile(ctx, p.pidFile, p.Record)
 }
 
@@ -259,7 +260,7 @@ func (s *stopping) belongs(q proc.Process) bool {
 			return true // a zombie
 		}
 	}
-	return s.p.leftBehind(q)
+	return s.p.Record.cgroupMembers()[q.PID] || s.p.leftBehind(q)
 }
 
 // leftBehind tells whether a process that has a daemon's session number, which

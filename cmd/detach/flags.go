@@ -20,7 +20,7 @@ type options struct {
 func parse(args []string) (*options, error) {
 	o := &options{}
 	var set, unset []string
-	var clean bool
+	var clean, outliveCI bool
 	flags := newFlags("detach")
 	flags.text(&o.cmd.Dir, "C", "chdir")
 	flags.text(&o.cmd.Stdout, "o", "stdout")
@@ -32,6 +32,12 @@ func parse(args []string) (*options, error) {
 	flags.value(func(s string) error { return parseVariable(s, &set) }, "E", "env")
 	flags.value(func(s string) error { return parseName(s, &unset) }, "", "unset")
 	flags.toggle(&clean, "", "clean-env")
+	flags.toggle(&outliveCI, "", "outlive-ci")
+	flags.value(func(s string) (err error) {
+		o.cmd.Via, err = parseVia(s)
+		return err
+	}, "", "via")
+	flags.toggle(&o.cmd.Strict, "", "strict")
 	flags.text(&o.cmd.StopConsole, "", "stop-console")
 	flags.value(func(s string) error {
 		c, err := parseCondition(s)
@@ -75,7 +81,7 @@ func parse(args []string) (*options, error) {
 		return nil, &usageError{"--fail, --timeout and --keep go with --ready", "such as --ready alive=2s"}
 	}
 	o.cmd.Path, o.cmd.Args = command[0], command
-	o.cmd.Env = environment(clean, unset, set)
+	o.cmd.Env = environment(clean, unset, set, outliveCI)
 	o.cmd.Manager = manager()
 	return o, nil
 }
@@ -122,10 +128,13 @@ func parseName(s string, to *[]string) error {
 
 // environment is the caller's, or none, without what is unset, with what is
 // set; the later of two settings counts.
-func environment(clean bool, unset, set []string) []string {
+func environment(clean bool, unset, set []string, outliveCI bool) []string {
 	env := []string{}
 	if !clean {
 		env = detach.Environ()
+	}
+	if outliveCI {
+		env = detach.WithoutCookies(env)
 	}
 	remove := func(name string) {
 		env = slices.DeleteFunc(env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })

@@ -85,7 +85,13 @@ func hintFor(err error) string {
 	if errors.As(err, &notReady) {
 		return notReadyHint(notReady)
 	}
+	var hazards *detach.HazardError
+	if errors.As(err, &hazards) {
+		return hazardHint(hazards)
+	}
 	switch e.Op {
+	case "via":
+		return viaHint(e)
 	case "find":
 		return findHint(e)
 	case "exec":
@@ -108,6 +114,25 @@ func hintFor(err error) string {
 		}
 	}
 	return fileHint(e)
+}
+
+func hazardHint(e *detach.HazardError) string {
+	for _, h := range e.Hazards {
+		if h.Remedy != "" {
+			return h.Remedy
+		}
+	}
+	return ""
+}
+
+func viaHint(e *detach.Error) string {
+	if errors.Is(e, errors.ErrUnsupported) || e.Path != string(detach.ViaSystemd) {
+		return ""
+	}
+	if uid := os.Geteuid(); uid != 0 {
+		return fmt.Sprintf("a user has a systemd while logged in, and always with: loginctl enable-linger %d", uid)
+	}
+	return "is systemd the init here? --via fork does without"
 }
 
 func notReadyHint(e *detach.NotReadyError) string {

@@ -223,7 +223,10 @@ func (l looked) details() string {
 	if r.Console != "" {
 		line("console", "%s", quoteOdd(r.Console))
 	}
-	if r.Via != "" {
+	switch {
+	case r.Unit != "":
+		line("via", "%s: %s", r.Via, r.Unit)
+	case r.Via != "":
 		line("via", "%s", r.Via)
 	}
 	for _, h := range l.Health {

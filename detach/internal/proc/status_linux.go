@@ -13,6 +13,7 @@ import (
 // names are those of proc_pid_status(5).
 type Status struct {
 	UID     uint32    // Uid: the real one
+	Umask   int       // since Linux 4.7
 	NSpid   []int     // its PID here, and in each PID namespace below, inwards
 	Blocked SignalSet // SigBlk: of this thread
 	Ignored SignalSet // SigIgn
@@ -63,6 +64,11 @@ func ParseStatus(data []byte) (Status, error) {
 		switch field {
 		case "Uid":
 			s.UID, ok = parseID(value)
+		case "Umask":
+			var mask uint64
+			var err error
+			mask, err = strconv.ParseUint(string(bytes.TrimSpace(value)), 8, 12)
+			s.Umask, ok = int(mask), err == nil
 		case "NSpid":
 			s.NSpid, ok = parsePIDs(value)
 		case "SigBlk":
