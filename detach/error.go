@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Error is a failed start, or a failed operation on a daemon.
@@ -26,7 +27,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // quoteOdd keeps a message on one line, and shows what cannot be seen.
 func quoteOdd(path string) string {
-	if strings.ContainsFunc(path, func(r rune) bool { return !strconv.IsPrint(r) }) {
+	if !utf8.ValidString(path) || strings.ContainsFunc(path, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(path)
 	}
 	return path

@@ -25,6 +25,9 @@ func verify(d doublefork.Process, manager int, unit string) (Report, proc.Stat, 
 	if err != nil {
 		return Report{}, stat, fmt.Errorf("PID %d is hidden in /proc: %w", d.PID, err)
 	}
+	if unit != "" && stat.Parent == manager { // of a service that systemd has executed the caller is one as well
+		manager = os.Getpid()
+	}
 	report := Report{Checks: []Check{
 		checkExec(stat),
 		checkSession(stat, manager),

@@ -88,12 +88,15 @@ func parse(args []string) (*options, error) {
 
 // manager is the parent of detach, which the daemon is to outlive. PID 1 of the
 // machine is none: it outlives everything, and a parent that has ended leaves
-// its children to it. PID 1 of a container is one.
+// its children to it. PID 1 of a container is one, unless that is a systemd.
 func manager() int {
 	const initial = "pid:[4026531836]" // PROC_PID_INIT_INO, linux/proc_ns.h
 	parent := os.Getppid()
 	if parent > 1 {
 		return parent
+	}
+	if exists("/run/systemd/system") { // sd_booted(3)
+		return 0
 	}
 	if namespace, err := os.Readlink("/proc/self/ns/pid"); parent == 1 && err == nil && namespace != initial {
 		return parent

@@ -20,6 +20,18 @@ var systemdLab []byte
 // status. There is no network.
 func Systemd(t testing.TB, command ...string) *exec.Cmd {
 	t.Helper()
+	return systemd(t, "hybrid", command)
+}
+
+// UnifiedSystemd is Systemd on cgroup version 2 alone, where users have a
+// systemd too.
+func UnifiedSystemd(t testing.TB, command ...string) *exec.Cmd {
+	t.Helper()
+	return systemd(t, "unified", command)
+}
+
+func systemd(t testing.TB, mode string, command []string) *exec.Cmd {
+	t.Helper()
 	Root(t)
 	for _, name := range []string{"systemd", "systemd-run", "dbus-daemon", "nsenter", "unshare", "setpriv"} {
 		Program(t, name)
@@ -28,7 +40,7 @@ func Systemd(t testing.TB, command ...string) *exec.Cmd {
 	if err := os.WriteFile(script, systemdLab, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{script}
+	args := []string{script, "-m", mode}
 	for _, word := range command {
 		if _, err := os.Stat(word); err == nil && filepath.IsAbs(word) {
 			args = append(args, "-b", filepath.Dir(word))

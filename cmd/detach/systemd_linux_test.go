@@ -1,0 +1,194 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/detachkit/detach/detach/lab"
+)
+
+// inSections runs a shell script in a systemd, with the path of detach as $D,
+// and returns what it prints behind each line "== title".
+func inSections(t *testing.T, systemd func(testing.TB, ...string) *exec.Cmd, script string) map[string]string {
+	t.Helper()
+	cmd := systemd(t, "sh", "-c", `D=$0; say() { echo "== $*"; }; `+script, lab.Bin(t, "detach"))
+	cmd.Dir = "/"
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	t.Logf("%s", out)
+	sections := map[string]string{}
+	for _, section := range strings.Split(string(out), "== ")[1:] {
+		title, text, _ := strings.Cut(section, "\n")
+		sections[title] = strings.TrimSpace(text)
+	}
+	return sections
+}
+
+// A manager that is a service starts three servers, plainly. Whatever is done
+// to the service, they go on and are adopted again; what setsid and daemonize
+// have started dies.
+func TestSystemdManagerAndItsServers(t *testing.T) {
+	lab.Program(t, "daemonize")
+	got := inSections(t, lab.Systemd, `
+mkdir /run/game
+cat >/run/panel <<END
+#!/bin/sh
+cd /run/game
+for n in 1 2 3; do
+	if $D status \$n.pid >/dev/null; then
+		echo adopted >>panel.log
+	else
+		$D -p \$n.pid -o \$n.log --console \$n.in --stop-console stop -- \
+			sh -c 'while read line; do echo "\$line!"; [ "\$line" != stop ] || exit 0; done' >>panel.out 2>&1
+		echo started >>panel.log
+	fi
+done
+if mkdir rivals 2>/dev/null; then
+	setsid -f sleep 2001 </dev/null >/dev/null 2>&1
+	daemonize /bin/sleep 2002
+fi
+exec sleep 3000
+END
+chmod +x /run/panel
+cat >/run/systemd/system/panel.service <<END
+[Service]
+ExecStart=/run/panel
+Restart=on-failure
+RestartSec=0
+END
+systemctl daemon-reload
+cd /run/game
+log() { until [ "$(grep -c $1 panel.log 2>/dev/null)" = $2 ]; do sleep .02; done; }
+alive() { for n in 1 2 3; do kill -0 $(cat $n.pid) && echo $(cat $n.pid); done | xargs; }
+rivals() { pgrep -fx 'sleep 2001' >/dev/null && echo setsid; pgrep -fx '/bin/sleep 2002' >/dev/null && echo daemonize; true; }
+systemctl start panel
+log started 3
+until pgrep -fx '/bin/sleep 2002' >/dev/null; do sleep .02; done
+say output; cat panel.out
+say before; alive
+say rivals before; rivals
+systemctl restart panel
+log adopted 3
+say restarted; alive
+say rivals after; rivals
+systemctl kill -s KILL panel
+log adopted 6
+say killed; alive
+systemctl stop panel
+say stopped; alive
+for n in 1 2 3; do $D send $n.pid hello$n; done
+for n in 1 2 3; do until grep -q hello$n! $n.log; do sleep .02; done; done
+say units; systemctl list-units --plain --no-legend 'detach-*' | wc -l
+say stop; $D stop -q 1.pid 2.pid 3.pid; echo $?
+say logs; cat 1.log
+say left; ls *.pid *.json 2>/dev/null; systemctl list-units --all --plain --no-legend 'detach-*'
+`)
+	pids := got["before"]
+	require.Len(t, strings.Fields(pids), 3)
+	require.Equal(t, strings.Fields(pids), strings.Fields(got["output"]), "PIDs and no warning")
+	require.Equal(t, "setsid\ndaemonize", got["rivals before"])
+	require.Empty(t, got["rivals after"])
+	for _, event := range []string{"restarted", "killed", "stopped"} {
+		require.Equal(t, pids, got[event], event)
+	}
+	require.Equal(t, "3", got["units"])
+	require.Equal(t, "0", got["stop"])
+	require.Equal(t, "hello1!\nstop!", got["logs"])
+	require.Empty(t, got["left"])
+}
+
+// What auto comes to, from how the caller is held.
+func TestSystemdAutoChooses(t *testing.T) {
+	got := inSections(t, lab.Systemd, `
+mkdir /run/w; cd /run/w
+for mode in control-group mixed process none; do
+	say $mode
+	systemd-run -q --pipe --wait -p KillMode=$mode -p WorkingDirectory=/run/w "$D" -o log -p $mode.pid -- sleep 1000 2>&1 | sed 's/^[0-9]*$/PID/'
+	sed -n 's/.*"via": "\(.*\)",/\1/p' $mode.pid.json
+	say $mode hazards
+	systemd-run -q --pipe --wait -p KillMode=$mode "$D" hazards -o log
+done
+say scope
+systemd-run -q --scope "$D" -o log -p scope.pid -- sleep 1000 >/dev/null
+sed -n 's/.*"via": "\(.*\)",/\1/p' scope.pid.json
+say forked
+systemd-run -q --pipe --wait -p WorkingDirectory=/run/w "$D" --via fork -o log -p fork.pid -- sleep 1000 2>&1 | sed 's/^[0-9]*$/PID/'
+sed -n 's/.*"via": "\(.*\)",/\1/p' fork.pid.json
+say strict
+systemd-run -q --pipe --wait "$D" --via fork --strict -o /run/w/log -p /run/w/strict.pid -- sleep 1001 2>&1; echo status $?; pgrep -fx 'sleep 1001'; ls strict.pid* 2>/dev/null
+say fork hazards
+systemd-run -q --pipe --wait -G --unit=panel "$D" hazards --via fork -o log; echo status $?
+say json
+systemd-run -q --pipe --wait -G --unit=panel "$D" hazards --json
+"$D" stop -q *.pid
+`)
+	for mode, via := range map[string]string{
+		"control-group": "systemd", "mixed": "systemd", "process": "fork", "none": "fork", "scope": "systemd",
+	} {
+		require.Contains(t, got[mode], via, mode)
+		require.NotContains(t, got[mode], "warning", mode)
+		require.NotContains(t, got[mode+" hazards"], "KillMode=process in", mode)
+	}
+	require.Contains(t, got["control-group hazards"], "has KillMode=control-group\n")
+	require.Contains(t, got["process hazards"], "via: fork\n")
+	require.Contains(t, got["forked"], "PID\nfork")
+	require.Contains(t, got["strict"], "which has KillMode=control-group: systemctl stop or restart of that unit ends it too")
+	require.Contains(t, got["strict"], "\nhint: ")
+	require.True(t, strings.HasSuffix(got["strict"], "status 125"), got["strict"])
+	require.Contains(t, got["fork hazards"], "hazard: it is in the cgroup of panel.service, which has KillMode=control-group")
+	require.Contains(t, got["fork hazards"], "hint: set KillMode=process in panel.service, or start it with --via systemd\n")
+	require.Contains(t, got["fork hazards"], "status 1")
+	require.Contains(t, got["json"], `{"via":"systemd","unit":"panel.service","setting":"KillMode=control-group","hazards":[{"code":"pid-namespace","text":`)
+}
+
+// A service is what the double fork would have made.
+func TestSystemdServiceIsLikeAFork(t *testing.T) {
+	got := inSections(t, lab.Systemd, `
+mkdir -p '/run/a b%n$HOME'; cd '/run/a b%n$HOME'
+cat >show <<'END'
+#!/bin/sh
+echo "$#"; printf '<%s>\n' "$@"
+pwd; umask
+tr '\0' '\n' </proc/$$/environ | grep -v '^_=' | LC_ALL=C sort
+cat /proc/$$/limits /proc/$$/oom_score_adj
+grep -E '^(Sig(Blk|Ign|Cgt)|Groups|Cap|NoNewPrivs|Seccomp|Umask|Cpus_allowed)' /proc/self/status
+ls -l /proc/$$/fd | sed -n 's/.* \([0-9]* -> .*\)/\1/p' | grep -v ' /run.*/show$'
+cut -d' ' -f7,19 /proc/$$/stat
+END
+chmod +x show
+ulimit -Sn 777; ulimit -c 0; ulimit -Sf 999999
+umask 0027
+export ODD='a $b %h "c" \d
+second	line' EMPTY= LC_ALL=C INVOCATION_ID=mine
+for via in fork systemd; do
+	rm -f log in
+	nice -n 5 "$D" --via $via -o log --console in -p pid --ready alive=0s -E X=1 -- ./show 'a b' '' '$HOME ${X} %n %%' "it's \"\\x41" 'two
+lines' '--' ü '-' '!x' '@y' ';' >out 2>err
+	"$D" wait pid >/dev/null 2>&1
+	sed "s/pid$via/PID/" log >$via
+	say $via; cat $via err
+	rm -f pid pid.json
+done
+say difference
+diff fork systemd && echo none
+say odd names
+env 'BASH_FUNC_x%%=() { :; }' 'a.b=c' "$D" --via systemd -p pid -- sleep 1000 2>&1 | sed 's/^[0-9]*$/PID/'
+tr '\0' '\n' </proc/$(cat pid)/environ | grep -c -F -e BASH_FUNC -e a.b=
+"$D" stop -q pid
+say bytes
+env "$(printf 'BYTES=\377')" "$D" --via systemd -- sleep 1000; echo $?
+"$D" --via systemd -- sleep "$(printf '\377')"; echo $?
+`)
+	require.Equal(t, "none", got["difference"])
+	require.Contains(t, got["systemd"], "/run/a b%n$HOME\n0027\n")
+	require.Contains(t, got["systemd"], "X=1\n")
+	require.NotContains(t, got["systemd"], "SYSTEMD_EXEC_PID")
+	require.Contains(t, got["odd names"], "detach: warning: not in its environment, because systemd passes on no such names: ")
+	require.Contains(t, got["odd names"], "BASH_FUNC_x%%")
+	require.True(t, strings.HasSuffix(got["odd names"], "PID\n0"), got["odd names"])
+	require.Equal(t, "detach: environment BYTES: is not UTF-8, which D-Bus does not pass on\n125\n"+
+		`detach: argument "\xff": is not UTF-8, which D-Bus does not pass on`+"\n125", got["bytes"])
+}
