@@ -13,7 +13,8 @@ import (
 const maxInterpreters = 5
 
 // whyNotExecuted tells, of a program that systemd could not execute, which
-// error execve(2) has most likely had: systemd does not pass it on.
+// error execve(2) has had: systemd does not pass it on. It is nil if nothing is
+// to be seen.
 func whyNotExecuted(path string, args, env []string) error {
 	const maxArg = 32 * 4096 // MAX_ARG_STRLEN
 	total := len(path)
@@ -71,7 +72,24 @@ func whyNotLoaded(path string) error {
 	case isOpenForWriting(path):
 		return unix.ETXTBSY
 	}
-	return unix.ENOEXEC // as of another machine
+	if own, err := machine("/proc/self/exe"); err == nil {
+		if theirs, err := machine(path); err != nil || theirs != own {
+			return unix.ENOEXEC
+		}
+	}
+	return nil
+}
+
+// machine returns e_machine of an ELF file, and its class and byte order.
+func machine(path string) (m [4]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return m, err
+	}
+	defer f.Close()
+	var header [20]byte
+	_, err = f.ReadAt(header[:], 0)
+	return [4]byte{header[4], header[5], header[18], header[19]}, err
 }
 
 // dynamicLinker returns the interpreter that an ELF file names, see elf(5); ok

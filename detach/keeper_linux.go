@@ -3,7 +3,6 @@ package detach
 import (
 	"context"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/detachkit/detach/detach/internal/service"
@@ -69,10 +68,8 @@ func (k keeper) exit(ctx context.Context) Exit {
 		switch {
 		case err != nil:
 			return Exit{}
-		case u.Code == cldExited:
-			return Exit{Known: true, Code: u.Status & 0xff}
-		case u.Code == cldKilled, u.Code == cldDumped:
-			return Exit{Known: true, Signal: syscall.Signal(u.Status), Core: u.Code == cldDumped}
+		case exitOfUnit(u).Known:
+			return exitOfUnit(u)
 		case u.Gone() || time.Now().After(deadline):
 			return Exit{}
 		}

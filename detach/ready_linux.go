@@ -24,6 +24,7 @@ type readying struct {
 	socket    *notifySocket // nil if not asked for
 	read      int           // the ends of the pipe of NotifyFD, -1 if not asked for
 	write, as int
+	logsOf    Record // for a program that ends at once
 	logs      *logLines
 	began     time.Time
 	deadline  time.Time
@@ -291,6 +292,18 @@ func (w *readying) lookAtLogs() error {
 		return failed
 	}
 	return err
+}
+
+// endedAtOnce is the error of a daemon that ended before it could be looked at.
+// What it said before counts.
+func (w *readying) endedAtOnce(path string, exit Exit) error {
+	w.logs = newLogLines(w.logsOf)
+	e := &NotReadyError{Err: ErrExited, Exit: exit, Waiting: w.waiting}
+	if w.lookAtLogs() == ErrFailed {
+		e = &NotReadyError{Err: ErrFailed, Reason: w.reason, Waiting: w.waiting}
+	}
+	e.Log = w.logs.tail()
+	return &Error{Op: "start", Path: path, Err: e}
 }
 
 // failed collects what there is to say. It takes a moment of a daemon that has

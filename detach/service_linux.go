@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -235,9 +236,13 @@ func (c *Cmd) startService(ctx context.Context, h *holding, spec *service.Spec, 
 			return doublefork.Process{}, c.serviceError(spec, err)
 		}
 		pidfd, _, err := openAlive(pid, nil)
+		if err == ErrExited {
+			u, _ := h.manager.Look(ctx, spec.Unit)
+			err = &endedError{exitOfUnit(u)}
+		}
 		if err != nil {
 			_ = h.manager.Stop(context.WithoutCancel(ctx), spec.Unit)
-			return doublefork.Process{}, &Error{Op: "verify", Path: c.Path, Err: err}
+			return doublefork.Process{}, &Error{Op: "verify", Path: spec.Path, Err: err}
 		}
 		if pidfd, err = doublefork.Above2(pidfd); err != nil {
 			_ = h.manager.Stop(context.WithoutCancel(ctx), spec.Unit)
@@ -288,18 +293,27 @@ const (
 	exitExec  = 203
 )
 
+// exitCodeError tells what systemd could not do from what the program has done
+// at once: both end the process. Where nothing is wrong with a file it was the
+// program, which may exit with any number.
 func (c *Cmd) exitCodeError(spec *service.Spec, failed *service.FailedError) error {
-	if failed.Status == exitChdir {
-		err := unix.Access(spec.Dir, unix.X_OK)
-		if err == nil {
-			err = unix.EACCES
+	exit := exitOfUnit(failed.Unit)
+	ended := &Error{Op: "verify", Path: spec.Path, Err: &endedError{exit}}
+	switch {
+	case exit.Signal != 0, exit.Known && exit.Code < exitChdir:
+		return ended
+	case exit.Code == exitChdir:
+		if err := unix.Access(spec.Dir, unix.X_OK); err != nil {
+			return &Error{Op: "chdir", Path: c.Dir, Err: err}
 		}
-		return &Error{Op: "chdir", Path: c.Dir, Err: err}
-	}
-	if failed.Status != exitExec && failed.Status != 0 {
-		return &Error{Op: "start", Path: spec.Unit, Err: fmt.Errorf("%w: exit code %d of systemd.exec(5)", failed, failed.Status)}
+		return ended
+	case exit.Known && exit.Code != exitExec:
+		return &Error{Op: "start", Path: spec.Unit, Err: fmt.Errorf("%w: exit code %d, see systemd.exec(5)", failed, exit.Code)}
 	}
 	err := whyNotExecuted(spec.Path, spec.Args, spec.Env)
+	if err == nil {
+		return ended
+	}
 	e := &Error{Op: "exec", Path: c.Path, Err: err}
 	if path, findErr := c.find(spec.Env); findErr == nil {
 		e.Path = path
@@ -308,6 +322,22 @@ func (c *Cmd) exitCodeError(spec *service.Spec, failed *service.FailedError) err
 		e.Err = interpreterError(spec.Path, unix.ENOENT)
 	}
 	return e
+}
+
+// endedError is ErrExited of a program that ended before it was looked at.
+type endedError struct{ exit Exit }
+
+func (e *endedError) Error() string { return ErrExited.Error() }
+func (e *endedError) Unwrap() error { return ErrExited }
+
+func exitOfUnit(u service.Unit) Exit {
+	switch u.Code {
+	case cldExited:
+		return Exit{Known: true, Code: u.Status & 0xff}
+	case cldKilled, cldDumped:
+		return Exit{Known: true, Signal: syscall.Signal(u.Status), Core: u.Code == cldDumped}
+	}
+	return Exit{}
 }
 
 // mayForkAfter tells whether after this error of startService nothing runs and

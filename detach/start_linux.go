@@ -39,6 +39,12 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 	}
 	defer h.close()
 	p, file, err := c.launch(ctx, ready, h)
+	var ended *endedError
+	if errors.As(err, &ended) && len(c.Ready.When) > 0 {
+		var e *Error
+		errors.As(err, &e)
+		return nil, ready.endedAtOnce(e.Path, ended.exit)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +116,7 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 	defer stdio.close()
 	spec.Stdio = stdio.fds
 	record.StdoutFrom, record.StderrFrom = sizeOf(stdio.fds[1]), sizeOf(stdio.fds[2])
+	ready.logsOf = record
 
 	if file != nil {
 		if err := file.discard(); err != nil {
@@ -124,6 +131,10 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD), pidFile: record.PIDFile}
 	p.heldBy(h.manager)
 	if err = p.confirm(daemon, c.manager(), file); err != nil {
+		if errors.Is(err, ErrExited) && len(c.Ready.When) > 0 {
+			exit, _ := p.wait(ctx) // as later
+			err = &Error{Op: "verify", Path: record.Path, Err: &endedError{exit}}
+		}
 		return nil, nil, p.undo(file, err)
 	}
 	if h.via == ViaFork { // the daemon was checked for it

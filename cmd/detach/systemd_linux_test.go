@@ -155,7 +155,8 @@ pwd; umask
 tr '\0' '\n' </proc/$$/environ | grep -v '^_=' | LC_ALL=C sort
 cat /proc/$$/limits /proc/$$/oom_score_adj
 grep -E '^(Sig(Blk|Ign|Cgt)|Groups|Cap|NoNewPrivs|Seccomp|Umask|Cpus_allowed)' /proc/self/status
-ls -l /proc/$$/fd | sed -n 's/.* \([0-9]* -> .*\)/\1/p' | grep -v ' /run.*/show$'
+ls -l /proc/$$/fd >fds # not into a pipe, which would be among them
+sed -n 's/.* \([0-9]* -> .*\)/\1/p' fds | grep -v '/show$'
 cut -d' ' -f7,19 /proc/$$/stat
 END
 chmod +x show
@@ -191,4 +192,119 @@ env "$(printf 'BYTES=\377')" "$D" --via systemd -- sleep 1000; echo $?
 	require.True(t, strings.HasSuffix(got["odd names"], "PID\n0"), got["odd names"])
 	require.Equal(t, "detach: environment BYTES: is not UTF-8, which D-Bus does not pass on\n125\n"+
 		`detach: argument "\xff": is not UTF-8, which D-Bus does not pass on`+"\n125", got["bytes"])
+}
+
+// A root whose bus is dead reaches systemd directly. Where that is gone too, or
+// says no, auto forks and tells what remains of the danger; never both.
+func TestSystemdOutOfReach(t *testing.T) {
+	got := inSections(t, lab.Systemd, `
+mkdir /run/w; cd /run/w
+try() { # MARK NAME FLAG...
+	mark=$1 name=$2; shift 2
+	say $name
+	"$D" "$@" -p $mark.pid -o log -- sleep $mark >out 2>err; echo status $?
+	cat err; sed -n 's/.*"via": "\(.*\)",/\1/p' $mark.pid.json 2>/dev/null
+	echo $(pgrep -fx "sleep $mark" | wc -l) run
+	"$D" stop -q $mark.pid
+}
+cat >silent.py <<'END'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen(9)
+print(flush=True)
+kept = []
+while True:
+    kept.append(s.accept())
+END
+mkfifo up; python3 silent.py /run/w/silent >up & read line <up
+export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/w/none
+try 1000 dead
+DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/w/silent
+try 1001 silent
+mv /run/systemd/private /run/systemd/private.away
+DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/w/none
+try 1002 all-dead
+try 1003 all-dead-systemd --via systemd
+try 1004 all-dead-strict --strict
+DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/w/silent
+try 1005 all-silent
+unset DBUS_SYSTEM_BUS_ADDRESS
+cat >/etc/dbus-1/system.d/refuse.conf <<'END'
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><policy user="root">
+<deny send_destination="org.freedesktop.systemd1" send_interface="org.freedesktop.systemd1.Manager" send_member="StartTransientUnit"/>
+</policy></busconfig>
+END
+busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
+try 1006 refused
+try 1007 refused-systemd --via systemd
+`)
+	for _, name := range []string{"dead", "silent"} {
+		require.Equal(t, "status 0\nsystemd\n1 run", got[name], name)
+	}
+	const danger = `detach: warning: it is in the cgroup of sdtest-cmd\.service`
+	for name, why := range map[string]string{
+		"all-dead":   `unless that has KillMode=process, which could not be asked \(/run/w/none: .*no such file or directory; /run/systemd/private: .*no such file or directory\)`,
+		"all-silent": `unless that has KillMode=process, which could not be asked \(/run/w/silent: no answer within 5s; /run/systemd/private: .*\)`,
+		"refused":    `which has KillMode=control-group: systemctl stop or restart of that unit ends it too; it is no service of its own because: .*`,
+	} {
+		require.Regexp(t, `(?s)^status 0\n`+danger+`[,:] ?.*`+why+`.*\nhint: set KillMode=process in sdtest-cmd.service, or start it with --via systemd\nfork\n1 run$`, got[name], name)
+	}
+	require.Regexp(t, `^status 125\ndetach: via systemd: /run/w/none: .*\nhint: .*\n0 run$`, got["all-dead-systemd"])
+	require.Regexp(t, `^status 125\ndetach: start detach-1007-[0-9a-f]+\.service: .*StartTransientUnit.*\n0 run$`, got["refused-systemd"])
+}
+
+// An ordinary user has a systemd of his own if he lingers.
+func TestSystemdOfAUser(t *testing.T) {
+	got := inSections(t, lab.UnifiedSystemd, `
+useradd -m -u 4711 panel
+mkdir -m 777 /run/w; cd /run/w
+as() { systemd-run -q --pipe --wait -G --unit=panel -p User=panel -p WorkingDirectory=/run/w "$@" 2>&1; }
+via() { sed -n 's/.*"via": "\(.*\)",/\1/p' $1.pid.json; }
+say not lingering
+as "$D" -o log1 -p 1.pid -- sleep 1001 | sed 's/^[0-9]*$/PID/'; via 1
+say not lingering, hazards
+as "$D" hazards -o log; echo status $?
+say not lingering, systemd
+as "$D" --via systemd -o log -p 0.pid -- sleep 1000; echo status $?
+loginctl enable-linger panel
+until [ "$(systemctl is-active user@4711)" = active ]; do sleep .02; done
+say lingering
+as "$D" -o log2 -p 2.pid -- sleep 1002 | sed 's/^[0-9]*$/PID/'; via 2
+say cgroup; tail -n1 /proc/$(cat 2.pid)/cgroup
+say owner; stat -c %U /proc/$(cat 2.pid)
+say environment; as sh -c 'for via in fork systemd; do "$0" --via $via -p e.pid -- sleep 1003 >/dev/null; tr "\0" "\n" </proc/$(cat e.pid)/environ | LC_ALL=C sort >$via; "$0" stop -q e.pid; done; diff fork systemd && echo same' "$D"
+say verify; as "$D" verify 2.pid; echo status $?
+say status; as "$D" status 2.pid | grep -e state -e via
+say again; as "$D" -p 2.pid -- sleep 1002; echo status $?
+say stop; as "$D" stop 2.pid; echo status $?
+say left; ls 2.pid* 2>/dev/null; pgrep -fx 'sleep 1002'
+say the bus is gone
+mv /run/user/4711/bus /run/user/4711/bus.away
+as "$D" -o log3 -p 3.pid -- sleep 1003 | sed 's/^[0-9]*$/PID/'; via 3
+as "$D" stop -q 3.pid
+say its systemd is stopped
+mv /run/user/4711/bus.away /run/user/4711/bus
+as "$D" -o log4 -p 4.pid -- sleep 1004 >/dev/null
+loginctl disable-linger panel
+until [ "$(systemctl is-active user@4711)" = inactive ]; do sleep .02; done
+as "$D" status 4.pid | grep state
+`)
+	const linger = "or give its user a systemd that stays: loginctl enable-linger 4711"
+	require.Regexp(t, `(?s)^detach: warning: it is in the cgroup of panel\.service, which has KillMode=control-group: .*; it is no service of its own because: /run/user/4711/bus: .*\nhint: set KillMode=process in panel\.service, `+linger+`\nPID\nfork$`, got["not lingering"])
+	require.Contains(t, got["not lingering, hazards"], linger)
+	require.Regexp(t, `^detach: via systemd: /run/user/4711/bus: .*\nhint: .*loginctl enable-linger 4711\nstatus 125$`, got["not lingering, systemd"])
+	require.Equal(t, "PID\nsystemd", got["lingering"])
+	require.Regexp(t, `^0::/user\.slice/user-4711\.slice/user@4711\.service/detach\.slice/detach-2-[0-9a-f]{16}\.service$`, got["cgroup"])
+	require.Equal(t, "panel", got["owner"])
+	require.Equal(t, "same", got["environment"])
+	require.Contains(t, got["verify"], "session leader, as systemd starts its services")
+	require.Contains(t, got["verify"], "status 0")
+	require.Regexp(t, `state +running\nvia +systemd: detach-2-[0-9a-f]+\.service`, got["status"])
+	require.Regexp(t, `already running as PID \d+\n(.*\n)?status 125`, got["again"])
+	require.Regexp(t, `stopped in .*\nstatus 0$`, got["stop"])
+	require.Empty(t, got["left"])
+	require.Equal(t, "PID\nsystemd", got["the bus is gone"], "by its own socket")
+	require.Regexp(t, `state +dead`, got["its systemd is stopped"])
 }

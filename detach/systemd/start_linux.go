@@ -115,7 +115,7 @@ func (c *conn) failed(unit, word string) error {
 	defer cancel()
 	e := &service.FailedError{Result: word}
 	if u, err := c.Look(ctx, unit); err == nil && word == "failed" {
-		e.Status = u.Status
+		e.Unit = u
 	}
 	if err := c.Stop(ctx, unit); err != nil {
 		return &service.UnansweredError{Unit: unit, Err: err}

@@ -116,10 +116,11 @@ func (notLinked) Error() string {
 }
 func (notLinked) Unwrap() error { return errors.ErrUnsupported }
 
-// FailedError means that the service ended before the program was executed.
+// FailedError means that the service ended before systemd had seen the program
+// executed: it was not, or it ended at once.
 type FailedError struct {
 	Result string // of the job: "failed", "timeout", "canceled", ...
-	Status int    // as in "Process Exit Codes" of systemd.exec(5), or 0 if it is not known
+	Unit          // how the process ended, if that is known
 }
 
 func (e *FailedError) Error() string { return "systemd could not start it: " + e.Result }
