@@ -158,3 +158,6 @@ func ConnectSessions(ctx context.Context) (Sessions, error) {
 	}
 	return nil, ErrNotLinked
 }
+
+// Unregister is for tests: there is no driver then.
+func Unregister() { driver.Store(nil) }
