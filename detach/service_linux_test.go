@@ -37,8 +37,8 @@ func (s *stubborn) Look(context.Context, string) (service.Unit, error) {
 func (s *stubborn) Stop(context.Context, string) error { s.stopped.Add(1); return nil }
 func (s *stubborn) Close()                             {}
 
-// answering makes this package ask s instead of a systemd.
-func answering(t *testing.T, s *stubborn) {
+// asked makes this package ask s instead of a systemd.
+func asked(t *testing.T, s *stubborn) {
 	service.Register(s)
 	t.Cleanup(func() { service.Unregister() })
 }
@@ -67,7 +67,7 @@ func TestSystemdThatDoesNotAnswer(t *testing.T) {
 	fork.Via = ViaFork
 
 	silent := &stubborn{start: &service.UnansweredError{Unit: "x.service", Err: errors.New("nothing")}, look: errors.New("nothing")}
-	answering(t, silent)
+	asked(t, silent)
 	_, err := cmd.Start(t.Context())
 	require.ErrorContains(t, err, "systemd was asked to start x.service and has not answered")
 	require.NoFileExists(t, filepath.Join(dir, "x.pid"))
@@ -84,7 +84,7 @@ func TestSystemdThatDoesNotAnswer(t *testing.T) {
 
 	// It does run.
 	running := &stubborn{unit: service.Unit{Active: "active", PID: os.Getpid()}}
-	answering(t, running)
+	asked(t, running)
 	var already *RunningError
 	_, err = fork.Start(t.Context())
 	require.ErrorAs(t, err, &already)
@@ -97,7 +97,7 @@ func TestSystemdThatDoesNotAnswer(t *testing.T) {
 
 	// It does not, after all.
 	gone := &stubborn{unit: service.Unit{Active: "inactive"}}
-	answering(t, gone)
+	asked(t, gone)
 	_, err = Open(filepath.Join(dir, "x.pid"))
 	require.ErrorIs(t, err, ErrExited)
 	_, err = Stop(t.Context(), filepath.Join(dir, "x.pid"), StopOptions{})
@@ -118,13 +118,13 @@ func TestSystemdHasTheUnitAlready(t *testing.T) {
 	dir := t.TempDir()
 	cmd := Command("sleep", "1000")
 	cmd.Dir, cmd.PIDFile, cmd.Via = dir, "x.pid", ViaSystemd
-	answering(t, &stubborn{start: service.ErrExists, unit: service.Unit{Active: "active", PID: 4711}})
+	asked(t, &stubborn{start: service.ErrExists, unit: service.Unit{Active: "active", PID: 4711}})
 	_, err := cmd.Start(t.Context())
 	var already *RunningError
 	require.ErrorAs(t, err, &already)
 	require.Equal(t, 4711, already.PID)
 
-	answering(t, &stubborn{start: service.ErrExists, unit: service.Unit{Active: "active"}})
+	asked(t, &stubborn{start: service.ErrExists, unit: service.Unit{Active: "active"}})
 	_, err = Stop(t.Context(), filepath.Join(dir, "x.pid"), StopOptions{})
 	require.NoError(t, err)
 	_, err = cmd.Start(t.Context())
@@ -132,7 +132,7 @@ func TestSystemdHasTheUnitAlready(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	dying := &stubborn{start: service.ErrExists, unit: service.Unit{Active: "failed"}}
-	answering(t, dying)
+	asked(t, dying)
 	go func() {
 		for dying.stopped.Load() < 3 {
 		}
@@ -149,7 +149,7 @@ func TestUnitWord(t *testing.T) {
 	for name, want := range map[string]string{"server": "server-", "a b@c.d%e/f": "abcdef-", "é": "", "": ""} {
 		require.Equal(t, want, unitWord(name))
 	}
-	require.Len(t, unitWord(string(make([]byte, 0))+"0123456789012345678901234567890123456789"), 33)
+	require.Len(t, unitWord("0123456789012345678901234567890123456789"), 33)
 }
 
 func TestVariables(t *testing.T) {
