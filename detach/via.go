@@ -30,11 +30,3 @@ const (
 	// ViaCgroup is a double fork into another cgroup.
 	ViaCgroup Via = "cgroup"
 )
-
-// word is the command line's word for it.
-func (v Via) word() string {
-	if v == ViaAuto {
-		return "auto"
-	}
-	return string(v)
-}

@@ -308,3 +308,31 @@ as "$D" status 4.pid | grep state
 	require.Equal(t, "PID\nsystemd", got["the bus is gone"], "by its own socket")
 	require.Regexp(t, `state +dead`, got["its systemd is stopped"])
 }
+
+// Where logind kills what a session has left, a user who lingers has a systemd
+// that holds it; a user who does not is told.
+func TestSystemdLoginSession(t *testing.T) {
+	got := inSections(t, lab.UnifiedSystemd, `
+useradd -m -u 4711 panel
+mkdir -m 777 /run/w; cd /run/w
+session() { systemd-run -q --pipe --wait -G -p PAMName=login -p User=panel -p WorkingDirectory=/run/w "$@" 2>&1; }
+say kept, no kill; session "$D" -o log -p 0.pid -- sleep 1000 | sed 's/^[0-9]*$/PID/'; grep -o '"via": .*' 0.pid.json
+mkdir -p /etc/systemd/logind.conf.d
+printf '[Login]\nKillUserProcesses=yes\nUserStopDelaySec=0\n' >/etc/systemd/logind.conf.d/kill.conf
+systemctl restart systemd-logind
+say hazards; session "$D" hazards -o log; echo status $?
+loginctl enable-linger panel
+until [ "$(systemctl is-active user@4711)" = active ]; do sleep .02; done
+say started; session sh -c '
+	"$0" -o log -p 1.pid -- sleep 1001
+	"$0" --via fork -o log -p 2.pid -- sleep 1002' "$D" | sed 's/^[0-9]*$/PID/'
+until ! pgrep -fx 'sleep 1002' >/dev/null; do sleep .02; done
+say after the logout; pgrep -af '^sleep 100' | cut -d' ' -f2-
+say as root; systemd-run -q --pipe --wait -G -p PAMName=login -p User=root -p WorkingDirectory=/run/w "$D" -o log -p 3.pid -- sleep 1003 2>&1 | sed 's/^[0-9]*$/PID/'; grep -o '"via": .*' 3.pid.json
+`)
+	require.Equal(t, "PID\n\"via\": \"fork\",", got["kept, no kill"])
+	require.Regexp(t, `^via: systemd, because session-\d+\.scope has KillUserProcesses=yes\nhazard: it is below user@4711\.service, the systemd of its user, who does not linger: the last logout ends it\n  hint: loginctl enable-linger 4711\n`, got["hazards"])
+	require.Equal(t, "PID\nPID", got["started"])
+	require.Equal(t, "sleep 1000\nsleep 1001", got["after the logout"], "that of before, and the service")
+	require.Equal(t, "PID\n\"via\": \"fork\",", got["as root"], "whom logind spares")
+}

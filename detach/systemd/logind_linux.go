@@ -47,11 +47,11 @@ func (l *logind) get(ctx context.Context, path dbus.ObjectPath, face, name strin
 	return get(ctx, l.bus.Object(logindName, path), face, name, to)
 }
 
-// KillsProcesses is what logind does with these three, in
-// manager_shall_kill of systemd's login/logind-dbus.c.
+// KillsProcesses is what logind does with these three, in manager_shall_kill of
+// systemd's src/login/logind-core.c: root is spared by default.
 func (l *logind) KillsProcesses(ctx context.Context, uid int) (bool, error) {
 	var kills bool
-	if err := l.get(ctx, logindPath, logindFace, "KillUserProcesses", &kills); err != nil || !kills {
+	if err := l.get(ctx, logindPath, logindFace, "KillUserProcesses", &kills); err != nil {
 		return false, err
 	}
 	var only, exclude []string
@@ -62,10 +62,13 @@ func (l *logind) KillsProcesses(ctx context.Context, uid int) (bool, error) {
 		return false, err
 	}
 	name := userName(uid)
-	if slices.Contains(exclude, name) {
+	switch {
+	case len(exclude) == 0 && uid == 0, slices.Contains(exclude, name):
 		return false, nil
+	case len(only) > 0:
+		return slices.Contains(only, name), nil
 	}
-	return len(only) == 0 || slices.Contains(only, name), nil
+	return kills, nil
 }
 
 func userName(uid int) string {

@@ -159,5 +159,11 @@ func ConnectSessions(ctx context.Context) (Sessions, error) {
 	return nil, ErrNotLinked
 }
 
-// Unregister is for tests: there is no driver then.
-func Unregister() { driver.Store(nil) }
+// Unregister is for tests: there is no driver then. It returns the one that
+// there was.
+func Unregister() Driver {
+	if d := driver.Swap(nil); d != nil {
+		return *d
+	}
+	return nil
+}
