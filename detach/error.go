@@ -33,12 +33,39 @@ func quoteOdd(path string) string {
 	return path
 }
 
-// RunningError means that the PID file names a process that is alive.
+// RunningError means that the PID file names a process that is alive, or one
+// that has left others behind in its session.
 type RunningError struct {
-	PID int
+	PID  int   // of the process that the file names
+	Left []int // PIDs of what it has left; empty if it is alive itself
 }
 
-func (e *RunningError) Error() string { return fmt.Sprintf("already running as PID %d", e.PID) }
+func (e *RunningError) Error() string {
+	if len(e.Left) > 0 {
+		return fmt.Sprintf("PID %d has ended, and left in its session: %s", e.PID, numbers(e.Left))
+	}
+	return fmt.Sprintf("already running as PID %d", e.PID)
+}
+
+// LeftError means that a daemon has ended and that there are processes in a
+// session of its number, which may be what it has left or, since so many others
+// were started meanwhile, a stranger's. They have not been signalled.
+type LeftError struct {
+	PIDs []int
+}
+
+func (e *LeftError) Error() string {
+	return "it has ended, and it cannot be told whether these are what it has left: " + numbers(e.PIDs)
+}
+
+// numbers lists PIDs: "PID 4, 8".
+func numbers(pids []int) string {
+	words := make([]string, len(pids))
+	for i, pid := range pids {
+		words[i] = strconv.Itoa(pid)
+	}
+	return "PID " + strings.Join(words, ", ")
+}
 
 var (
 	// ErrExited means that the program was exec'd but ended before it could be

@@ -16,8 +16,11 @@ type Identity struct {
 }
 
 // String returns the identity as one word, PID@START.BOOT, with the first
-// eight digits of the boot id.
+// eight digits of the boot id, or PID@START where that is not known.
 func (id Identity) String() string {
+	if id.BootID == "" {
+		return fmt.Sprintf("%d@%d", id.PID, id.Start)
+	}
 	return fmt.Sprintf("%d@%d.%.8s", id.PID, id.Start, id.BootID)
 }
 

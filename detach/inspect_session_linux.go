@@ -70,7 +70,7 @@ func (in *inspection) leaderLives() bool {
 	if in.stat.Session == in.pid || in.stat.Session < 1 {
 		return false
 	}
-	pidfd, _, err := openAlive(in.stat.Session, nil)
+	pidfd, _, _, err := openAlive(in.stat.Session, nil)
 	if err == nil {
 		unix.Close(pidfd)
 	}

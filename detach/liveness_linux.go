@@ -7,20 +7,22 @@ import (
 )
 
 // openAlive opens a pidfd of a process that is alive and, where identity is
-// not nil, is that process. It returns ErrExited if there is none.
+// not nil, is that process. It returns ErrExited if there is none. Where /proc
+// hides it (hidepid=) it is alive, but known is false: nobody can tell whether
+// it is that process.
 //
 // The pidfd is opened first and the identity checked after: what is checked is
 // then what the pidfd holds, provided that it has not ended meanwhile.
-func openAlive(pid int, identity *Identity) (pidfd int, stat proc.Stat, err error) {
+func openAlive(pid int, identity *Identity) (pidfd int, stat proc.Stat, known bool, err error) {
 	pidfd, err = unix.PidfdOpen(pid, 0)
 	if err == unix.ESRCH || err == unix.EINVAL || err == unix.ENOENT { // none, or a thread of one
-		return -1, stat, ErrExited
+		return -1, stat, false, ErrExited
 	}
 	if (err == unix.EPERM || err == unix.ENOSYS) && unix.Kill(pid, 0) == unix.ESRCH { // forbidden by a seccomp filter
-		return -1, stat, ErrExited
+		return -1, stat, false, ErrExited
 	}
 	if err != nil {
-		return -1, stat, err
+		return -1, stat, false, err
 	}
 	alive := false
 	defer func() {
@@ -31,15 +33,14 @@ func openAlive(pid int, identity *Identity) (pidfd int, stat proc.Stat, err erro
 	}()
 	stat, statErr := proc.ReadStat(pid)
 	if hasEnded(pidfd) {
-		return pidfd, stat, ErrExited
+		return pidfd, stat, false, ErrExited
 	}
 	if identity != nil && statErr == nil {
 		boot, _ := proc.BootID()
 		if !sameBoot(boot, identity.BootID) || stat.Start != identity.Start {
-			return pidfd, stat, ErrExited
+			return pidfd, stat, false, ErrExited
 		}
 	}
-	// Where /proc hides it (hidepid=) the process is somebody's, and alive.
 	alive = true
-	return pidfd, stat, nil
+	return pidfd, stat, statErr == nil, nil
 }

@@ -14,7 +14,7 @@ import (
 
 const (
 	lastLines   = 10       // of a log, in an error
-	longestLine = 64 << 10 // bytes; a longer one is taken in pieces
+	longestLine = 64 << 10 // bytes; of a longer one the rest is left out
 )
 
 // logLines reads the lines that are appended to the logs of a daemon.
@@ -25,6 +25,8 @@ type logLines struct {
 type logFile struct {
 	*follow.File
 	rest []byte   // the beginning of a line
+	cut  bool     // what comes up to the end of the line is left out
+	next []byte   // what has been read and nobody has asked for yet
 	last []string // the last lines, for an error
 }
 
@@ -53,6 +55,9 @@ func (l *logLines) read(each func(line []byte) bool) error {
 	buf := make([]byte, 32<<10)
 	for i := range l.files {
 		f := &l.files[i]
+		if !f.take(nil, each) {
+			return nil
+		}
 		for {
 			n, err := f.Read(buf)
 			if err == io.EOF {
@@ -70,23 +75,29 @@ func (l *logLines) read(each func(line []byte) bool) error {
 }
 
 func (f *logFile) take(data []byte, each func(line []byte) bool) (more bool) {
-	f.rest = append(f.rest, data...)
-	for {
-		end := bytes.IndexByte(f.rest, '\n')
-		after := end + 1
-		if end < 0 {
-			if len(f.rest) < longestLine {
-				return true
-			}
-			end, after = longestLine, longestLine
+	data = append(f.next, data...)
+	f.next = nil
+	for len(data) > 0 {
+		part, more, ended := bytes.Cut(data, []byte("\n"))
+		data = more
+		if !f.cut {
+			f.rest = append(f.rest, part[:min(len(part), longestLine-len(f.rest))]...)
 		}
-		line := bytes.TrimSuffix(f.rest[:end], []byte("\r"))
-		f.rest = f.rest[after:]
+		long := len(f.rest) == longestLine // then it is taken as it is
+		if f.cut || !ended && !long {
+			f.cut = f.cut && !ended
+			continue
+		}
+		f.cut = long && !ended
+		line := bytes.TrimSuffix(f.rest, []byte("\r"))
+		f.rest = nil
 		f.note(line)
 		if !each(line) {
+			f.next = bytes.Clone(data)
 			return false
 		}
 	}
+	return true
 }
 
 func (f *logFile) note(line []byte) {

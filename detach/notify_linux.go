@@ -118,7 +118,7 @@ func (p *Process) hasMember(pid int) bool {
 	if err != nil {
 		return false
 	}
-	for _, q := range p.family(list) {
+	for _, q := range p.relatives(list) { // one that has ended may have sent it before
 		if q.PID == pid {
 			return true
 		}

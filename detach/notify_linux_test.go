@@ -6,7 +6,35 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/proc"
+	"github.com/detachkit/detach/detach/lab"
 )
+
+// What sends a message and ends is of the daemon while it is a zombie.
+func TestZombieIsAMember(t *testing.T) {
+	cmd := Command("sh", "-c", "sleep 0 & exec sleep 1000")
+	p, err := cmd.Start(t.Context())
+	require.NoError(t, err)
+	defer p.Close()
+	defer func() { require.NoError(t, p.Kill(t.Context())) }()
+	var zombie int
+	lab.Until(t, "a zombie", func() bool {
+		list, err := proc.List()
+		require.NoError(t, err)
+		for _, q := range list {
+			if q.Parent == p.PID && q.State == 'Z' {
+				zombie = q.PID
+			}
+		}
+		return zombie > 0
+	})
+	require.True(t, p.hasMember(zombie))
+	require.False(t, p.hasMember(1))
+	list, err := proc.List()
+	require.NoError(t, err)
+	require.Len(t, p.members(list), 1)
+}
 
 func TestParseNotification(t *testing.T) {
 	for message, want := range map[string]notification{

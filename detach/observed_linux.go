@@ -50,9 +50,13 @@ func observed(pid int, stat proc.Stat) Record {
 // 100 on every architecture that Go runs on.
 const ticksPerSecond = 100
 
-// startTime is when a process was started, from its ticks after boot.
+// startTime is when a process was started, from its ticks after boot; zero if
+// that is not known.
 func startTime(ticks uint64) time.Time {
 	var now unix.Timespec
+	if ticks == 0 { // it is hidden
+		return time.Time{}
+	}
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
 		return time.Time{}
 	}

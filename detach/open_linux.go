@@ -27,13 +27,13 @@ func open(path string) (*Process, error) {
 		}
 		identity = &named.record.Identity
 	}
-	pidfd, stat, err := openAlive(named.pid, identity)
+	pidfd, stat, known, err := openAlive(named.pid, identity)
 	if err != nil {
 		return nil, &Error{Op: "open", Path: path, Err: err}
 	}
 	p := &Process{PID: named.pid, handle: newHandle(pidfd), pidFile: named.pidFile}
 	if named.record != nil {
-		p.Record = *named.record
+		p.Record, p.guessed = *named.record, !known
 		return p, nil
 	}
 	boot, _ := proc.BootID()
@@ -109,12 +109,15 @@ func findProcess(name string, pid int, identity *Identity) (*Process, error) {
 	if err := proc.Check(); err != nil {
 		return nil, &Error{Op: "find", Path: "/proc", Err: err}
 	}
-	pidfd, stat, err := openAlive(pid, identity)
+	pidfd, stat, known, err := openAlive(pid, identity)
 	if err != nil {
 		return nil, &Error{Op: "find", Path: name, Err: err}
 	}
 	p := &Process{PID: pid, handle: newHandle(pidfd)}
 	p.Record = observed(pid, stat)
+	if identity != nil && !known {
+		p.Record.Identity, p.guessed = *identity, true
+	}
 	if hasEnded(pidfd) { // and what was read may be about its successor
 		p.Close()
 		return nil, &Error{Op: "find", Path: name, Err: ErrExited}

@@ -201,13 +201,24 @@ func (f *pidFile) claim(ctx context.Context) error {
 	if record != nil {
 		identity = &record.Identity
 	}
-	pidfd, _, err := openAlive(pid, identity)
+	pidfd, _, _, err := openAlive(pid, identity)
 	if err == nil {
 		unix.Close(pidfd)
 		return &Error{Op: "start with", Path: f.path, Err: &RunningError{PID: pid}}
 	}
 	if err != ErrExited {
 		return &Error{Op: "look at", Path: f.path, Err: err}
+	}
+	if record == nil {
+		return nil
+	}
+	// The server of a wrapper script that died first holds the world still.
+	left, err := findLeft(*record)
+	if err != nil {
+		return &Error{Op: "look at", Path: f.path, Err: err}
+	}
+	if len(left) > 0 {
+		return &Error{Op: "start with", Path: f.path, Err: &RunningError{PID: pid, Left: left}}
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ type Process struct {
 	handle  *os.File        // the pidfd; nil of a daemon that has ended before it was found
 	pidFile string          // as an absolute path where it could be told
 	held    service.Manager // while Start has a connection to what holds it
-	guessed bool            // by a PID file alone: it may be another process
+	guessed bool            // by its PID alone: it may be another process
 }
 
 // Open finds the daemon that a PID file names, or the record beside it, such as

@@ -69,7 +69,7 @@ type NotifyFD int
 type TCP string
 
 // LogLine holds when a line of the daemon's log files, written since the
-// start, matches.
+// start, matches. Of a line the first 65,536 bytes are looked at.
 type LogLine struct{ *regexp.Regexp }
 
 func (Alive) condition()    {}

@@ -87,6 +87,7 @@ func TestNothingIsLeftOfWhatIsNotReady(t *testing.T) {
 		"it says so":    {t.Context(), "echo no; sleep 1000", detach.Ready{When: []detach.Condition{detach.Alive(time.Hour)}, Fail: []*regexp.Regexp{regexp.MustCompile("^no$")}}, detach.ErrFailed},
 		"it closes it":  {t.Context(), "exec 7>&-; sleep 1000", detach.Ready{When: []detach.Condition{detach.NotifyFD(7)}}, detach.ErrFailed},
 		"ignores TERM":  {t.Context(), "trap '' TERM; echo no; while :; do sleep 1; done", detach.Ready{When: []detach.Condition{never}, Fail: []*regexp.Regexp{regexp.MustCompile("no")}}, detach.ErrFailed},
+		"has a session": {t.Context(), `setsid sh -c 'echo no; sleep 1000' & while :; do sleep 1; done`, detach.Ready{When: []detach.Condition{never}, Fail: []*regexp.Regexp{regexp.MustCompile("no")}}, detach.ErrFailed},
 		"leaves others": {t.Context(), "sleep 1000 & until test -e pid.json; do :; done; exit 3", detach.Ready{When: []detach.Condition{never}}, detach.ErrExited},
 	} {
 		t.Run(name, func(t *testing.T) {

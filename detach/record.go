@@ -24,6 +24,10 @@ type Record struct {
 	PIDFile string    `json:"pidfile,omitempty"`
 	Started time.Time `json:"started"`
 
+	// How many processes the kernel had made, see proc_stat(5): by that it is
+	// known whether the number of the session can have been used again.
+	Forks uint64 `json:"forks,omitempty"`
+
 	// How long the log files were before, in bytes: what is behind that is of
 	// this daemon, until they are rotated.
 	StdoutFrom int64 `json:"stdout_from,omitempty"`

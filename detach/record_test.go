@@ -34,7 +34,7 @@ func TestParseRecordRefusesOtherFiles(t *testing.T) {
 
 func TestIdentityString(t *testing.T) {
 	require.Equal(t, "4711@123.4f0cbe00", Identity{PID: 4711, Start: 123, BootID: "4f0cbe00-1111-2222-3333-444444444444"}.String())
-	require.Equal(t, "4711@123.", Identity{PID: 4711, Start: 123}.String())
+	require.Equal(t, "4711@123", Identity{PID: 4711, Start: 123}.String())
 }
 
 // The longest record must be one that is read again: every byte of the

@@ -235,7 +235,7 @@ func (c *Cmd) startService(ctx context.Context, h *holding, spec *service.Spec, 
 		if err != nil {
 			return doublefork.Process{}, c.serviceError(spec, err)
 		}
-		pidfd, _, err := openAlive(pid, nil)
+		pidfd, _, _, err := openAlive(pid, nil)
 		if err == ErrExited {
 			u, _ := h.manager.Look(ctx, spec.Unit)
 			err = &endedError{exitOfUnit(u)}
@@ -380,7 +380,7 @@ func (r *Record) complete(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
 		case u.Active == "active" && u.PID > 0:
-			pidfd, stat, err := openAlive(u.PID, nil)
+			pidfd, stat, _, err := openAlive(u.PID, nil)
 			if err != nil {
 				return err
 			}
@@ -420,6 +420,7 @@ func (r Record) draft() ([]byte, error) {
 	boot, _ := proc.BootID()
 	r.Identity = Identity{PID: math.MaxInt32, Start: math.MaxUint64, BootID: boot}
 	r.Session = math.MaxInt32
+	r.Forks = math.MaxUint64
 	r.StdoutFrom, r.StderrFrom = math.MaxInt64, math.MaxInt64
 	if r.Unit != "" {
 		r.Cgroup = strings.Repeat("/", maxCgroupPath)

@@ -51,7 +51,7 @@ func (p *Process) settle(file *pidFile, notReady error, keep bool) error {
 
 // abort stops a daemon that must not stay, and returns why it must not.
 func (p *Process) abort(reason error) error {
-	_, err := p.stop(context.Background(), StopOptions{Signal: unix.SIGTERM, Timeout: stopNotReady})
+	_, err := p.stop(context.Background(), StopOptions{Signal: unix.SIGTERM, Timeout: stopNotReady, family: true})
 	if err != nil {
 		return &Error{Op: "stop", Path: strconv.Itoa(p.PID), Err: fmt.Errorf("%w, after: %w", err, reason)}
 	}

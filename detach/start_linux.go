@@ -289,6 +289,7 @@ func (c *Cmd) record(path string) Record {
 		PIDFile:     absolute(c.PIDFile),
 		Started:     time.Now().UTC(),
 		StopConsole: c.StopConsole,
+		Forks:       forks(),
 	}
 	if r.Stdout == "" {
 		r.Stdout, r.Stderr = inherited(1), inherited(2)

@@ -24,6 +24,8 @@ type StopOptions struct {
 	// Progress, if not nil, is called while it waits, a few times a second,
 	// from the goroutine of the caller.
 	Progress func(StopProgress)
+
+	family bool // stop what descends from it as well, see Process.family
 }
 
 // StopProgress is what a stop has reached.
@@ -60,14 +62,18 @@ const (
 //
 // Each process is signalled through a pidfd that was opened before it was
 // checked to belong to the session (and a stopped one is continued with
-// SIGCONT, as by systemd.kill(5) SendSIGCONT). The session of a daemon is its
-// own, but one of a process from Find may be somebody else's: where its leader
-// is alive and is another process, only the process itself is stopped. What
-// has left the session with a setsid(2) of its own is not stopped.
+// SIGCONT, as by systemd.kill(5) SendSIGCONT). One that forks and ends too fast
+// for that is killed at last by the process group that the daemon was born in.
+// The session of a daemon is its own, but one of a process from Find may be
+// somebody else's: unless it leads the session itself, only the process and its
+// descendants in the session are stopped. What has left the session with a
+// setsid(2) of its own is not stopped.
 //
 // The error wraps the context's if that ended it, and then processes may be
-// left; fs.ErrPermission if one of them may not be signalled, and then nothing
-// is removed; ErrNoRecord if the daemon was found by a PID file alone.
+// left; fs.ErrPermission if one of them may not be signalled; it is a
+// *LeftError if the daemon has ended and what is in its session may be a
+// stranger's; ErrNoRecord if the daemon was found by a PID file alone, or is
+// hidden. With an error nothing is removed.
 func (p *Process) Stop(ctx context.Context, o StopOptions) (Stopped, error) {
 	return p.stop(ctx, o)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -22,6 +21,7 @@ const (
 	consolePatience = 5 * time.Second        // for a daemon to read its console
 	lookAgain       = 100 * time.Millisecond // for processes that were forked meanwhile
 	maxFreezeLooks  = 20                     // at a session that forks, before it is killed
+	hopPause        = time.Millisecond       // for a process that cannot be held
 )
 
 // stopFile stops what a PID file names. A daemon that has ended may have left
@@ -52,7 +52,7 @@ func stopFile(ctx context.Context, path string, o StopOptions) (Stopped, error) 
 			p.Record, identity = *named.record, &named.record.Identity
 		}
 		// Another one may have been started in between.
-		pidfd, _, err := openAlive(named.pid, identity)
+		pidfd, _, _, err := openAlive(named.pid, identity)
 		if err == ErrExited {
 			return p.stop(ctx, o)
 		}
@@ -68,8 +68,15 @@ type stopping struct {
 	p       *Process
 	signal  syscall.Signal
 	members map[int]*stopMember // by PID
+	loose   []proc.Process      // seen in the last look, and not held
+	ours    bool                // what was seen in it is known to be the daemon's
+	hops    bool                // nothing was seen, but its process group is there
+	family  bool                // what descends from it too
 	exit    Exit
 	result  Stopped
+
+	killedGroup bool         // see killLoose
+	zombies     map[int]bool // seen in that group
 }
 
 // stopMember is a process that was checked to belong to the daemon. While it
@@ -88,7 +95,7 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 	if p.guessed {
 		return failed(ErrNoRecord)
 	}
-	s := &stopping{p: p, signal: unix.SIGTERM, members: map[int]*stopMember{}}
+	s := &stopping{p: p, signal: unix.SIGTERM, members: map[int]*stopMember{}, zombies: map[int]bool{}, family: o.family}
 	if o.Signal != nil {
 		number, ok := o.Signal.(syscall.Signal)
 		if !ok || number < 1 || number > 64 {
@@ -110,6 +117,9 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 	if o.Timeout < 0 {
 		deadline = began
 	} else if line := s.console(o); line != "" && s.alive(p.PID) {
+		if m := s.members[p.PID]; m.State == 'T' { // it would not read
+			s.sendTo(m, unix.SIGCONT)
+		}
 		short, cancel := context.WithTimeout(ctx, min(consolePatience, time.Until(deadline)))
 		if p.send(short, line) == nil { // else there is the signal
 			s.result.Console = line
@@ -138,7 +148,7 @@ func (s *stopping) console(o StopOptions) string {
 
 func (s *stopping) how() StopWay {
 	switch {
-	case len(s.result.Killed) > 0:
+	case len(s.result.Killed) > 0 || s.killedGroup:
 		return StopKilled
 	case s.result.Console != "":
 		return StopConsole
@@ -149,7 +159,8 @@ func (s *stopping) how() StopWay {
 }
 
 // run signals and waits until nothing is left: two looks in a row have to find
-// nothing, since a look at /proc is not a snapshot.
+// nothing, since a look at /proc is not a snapshot. What cannot be held, since
+// it forks and ends faster than it is found, counts as found.
 func (s *stopping) run(ctx context.Context, progress func(StopProgress), began, deadline time.Time) error {
 	var told time.Time
 	for empty := 0; ; {
@@ -166,24 +177,30 @@ func (s *stopping) run(ctx context.Context, progress func(StopProgress), began, 
 			s.send()
 		}
 		left := s.left()
-		if len(left) == 0 {
+		if len(left)+len(s.loose) == 0 && !s.hops {
 			if empty++; empty == 2 {
 				return nil
 			}
 			continue
 		}
 		empty = 0
-		if !slices.ContainsFunc(left, func(pid int) bool { return !s.members[pid].denied }) {
+		if len(left) == 0 && !s.ours {
+			return &LeftError{PIDs: pidsOf(s.loose)}
+		}
+		if len(left) > 0 && !slices.ContainsFunc(left, func(pid int) bool { return !s.members[pid].denied }) {
 			return unix.EPERM
 		}
 		if progress != nil && time.Since(told) >= 2*lookAgain {
 			told = time.Now()
-			progress(StopProgress{Elapsed: time.Since(began), Left: left, Killing: killing})
+			progress(StopProgress{Elapsed: time.Since(began), Left: append(left, pidsOf(s.loose)...), Killing: killing})
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		pause := lookAgain
+		if len(left) == 0 {
+			pause = hopPause
+		}
 		if !killing {
 			pause = min(pause, time.Until(deadline))
 		}
@@ -220,35 +237,57 @@ func (s *stopping) look() error {
 	for _, m := range s.members {
 		s.letGo(m)
 	}
-	for _, q := range s.p.members(list) {
+	members := s.p.members
+	if s.family {
+		members = s.p.family
+	}
+	found := members(list)
+	s.loose = nil
+	s.ours = s.p.ours(list)
+	s.hops = len(found) == 0 && s.ours && s.p.groupLives(list, s.zombies)
+	for _, q := range found {
 		if m := s.members[q.PID]; q.PID == os.Getpid() || m != nil && m.pidfd >= 0 {
 			if m != nil && s.p.is(q) {
 				m.Session = q.Session // it may have made one of its own
 			}
 			continue
 		}
-		if m := s.hold(q); m != nil {
-			s.members[q.PID] = m
+		m, err := s.hold(q)
+		if err != nil {
+			return err
 		}
+		if m == nil {
+			s.loose = append(s.loose, q)
+			continue
+		}
+		s.members[q.PID] = m
 	}
 	return nil
 }
 
-// hold opens a process and then checks that it belongs to the daemon.
-func (s *stopping) hold(q proc.Process) *stopMember {
+// hold opens a process and then checks that it belongs to the daemon. It
+// returns nil if it does not, or has ended.
+func (s *stopping) hold(q proc.Process) (*stopMember, error) {
 	pidfd, err := unix.PidfdOpen(q.PID, 0)
-	if err != nil { // it has ended, or there are too many: next time
-		return nil
+	switch err {
+	case nil:
+	case unix.ESRCH, unix.EINVAL, unix.ENOENT:
+		return nil, nil
+	default: // too many open files
+		return nil, err
 	}
 	stat, err := proc.ReadStat(q.PID)
 	if err == nil && stat.Start == q.Start && stat.Session == q.Session && s.belongs(q) && !hasEnded(pidfd) {
-		return &stopMember{Process: proc.Process{PID: q.PID, Stat: stat}, pidfd: pidfd}
+		return &stopMember{Process: proc.Process{PID: q.PID, Stat: stat}, pidfd: pidfd}, nil
 	}
 	unix.Close(pidfd)
-	return nil
+	return nil, nil
 }
 
 func (s *stopping) belongs(q proc.Process) bool {
+	if s.ours {
+		return true
+	}
 	for _, m := range s.members {
 		if m.Session != q.Session {
 			continue
@@ -260,26 +299,8 @@ func (s *stopping) belongs(q proc.Process) bool {
 			return true // a zombie
 		}
 	}
-	return s.p.Record.cgroupMembers()[q.PID] || s.p.leftBehind(q)
-}
-
-// leftBehind tells whether a process that has a daemon's session number, which
-// nobody who is alive vouches for, is the daemon's: it has its directory or one
-// of its files. The number may have gone to a stranger.
-func (p *Process) leftBehind(q proc.Process) bool {
-	r := p.Record
-	boot, err := proc.BootID()
-	if err != nil || r.Version == 0 || boot == "" || r.BootID != boot || q.Start < r.Start {
-		return false
-	}
-	dir := "/proc/" + strconv.Itoa(q.PID)
-	if cwd, err := os.Readlink(dir + "/cwd"); err == nil && cwd == r.Dir && cwd != "/" {
+	if s.p.Record.cgroupMembers()[q.PID] {
 		return true
-	}
-	for fd, path := range []string{cmp.Or(r.Console, r.Stdin), r.Stdout, r.Stderr} {
-		if link, err := os.Readlink(filepath.Join(dir, "fd", strconv.Itoa(fd))); err == nil && link == path && path != os.DevNull {
-			return true
-		}
 	}
 	return false
 }
@@ -320,7 +341,8 @@ func (s *stopping) sendTo(m *stopMember, sig syscall.Signal) bool {
 }
 
 // kill stops all processes first, so that none forks while others are killed.
-func (s *stopping) kill() error {
+// Whatever it meets on the way, those that it has stopped it kills.
+func (s *stopping) kill() (err error) {
 	for range maxFreezeLooks {
 		news := false
 		for _, m := range s.members {
@@ -332,8 +354,8 @@ func (s *stopping) kill() error {
 		if !news {
 			break
 		}
-		if err := s.look(); err != nil {
-			return err
+		if err = s.look(); err != nil {
+			break
 		}
 	}
 	for _, m := range s.members {
@@ -345,8 +367,26 @@ func (s *stopping) kill() error {
 			s.result.Killed = append(s.result.Killed, m.PID)
 		}
 	}
+	if err == nil && s.ours {
+		s.killLoose()
+	}
 	slices.Sort(s.result.Killed)
-	return nil
+	return err
+}
+
+// killLoose kills what forks and ends faster than it can be held, by the process
+// group that it was born in: at once, with what is being forked. The group has
+// the number of the session, which is known to be the daemon's.
+func (s *stopping) killLoose() {
+	born := s.p.Record.Session
+	inGroup := func(q proc.Process) bool { return q.Session == born && q.Group == born }
+	if !s.hops && !slices.ContainsFunc(s.loose, inGroup) || !s.p.bornInGroup() {
+		return
+	}
+	if unix.Kill(-born, unix.SIGKILL) == nil {
+		s.result.Killed = append(s.result.Killed, pidsOf(s.loose)...)
+		s.killedGroup = true
+	}
 }
 
 func (s *stopping) alive(pid int) bool {

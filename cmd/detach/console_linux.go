@@ -70,7 +70,7 @@ func attach(t target, p *detach.Process, lines int, stdout, stderr io.Writer) (s
 			if typed != nil && !isTerminal(os.Stdin) {
 				waitFor(typed, lastAnswer) // it says which line came too late
 			}
-			last = fmt.Sprintf("%s: ended, %s\n", quoteOdd(t.text), exit)
+			last = fmt.Sprintf("%s: ended, %s\n", t, exit)
 			leaving = true
 		case <-typed:
 			typed = nil

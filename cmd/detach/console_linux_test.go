@@ -109,7 +109,7 @@ func TestConsoleOfGameServer(t *testing.T) {
 	o.types("stop\n")
 	o.sees("All dimensions are saved")
 	o.leaves(0)
-	o.sees("\r\npid: ended, ")
+	o.sees("\r\nPID file pid: ended, ")
 	require.False(t, server.Alive())
 }
 
@@ -157,7 +157,7 @@ func TestConsoleDaemonEnds(t *testing.T) {
 	o.sees("a prompt> ")
 	require.NoError(t, daemon.Signal(unix.SIGKILL))
 	o.leaves(0)
-	o.sees("a prompt> \r\npid: ended, ")
+	o.sees("a prompt> \r\nPID file pid: ended, ")
 }
 
 // A line that cannot be sent is an error of that line only.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,21 @@ detach stop root.pid; echo "stop $?"
 detach -p own/pid -o own/log --console own/in --ready alive=10ms -- sleep "$2" >/dev/null || exit
 detach status own/pid | grep ^state; echo "own status $?"
 detach stop own/pid >/dev/null; echo "own stop $?"
+
+# Another program of the same user, which /proc hides since nobody may read its
+# file, has got the PID.
+detach -q -p own/pid -- sleep 1000
+pid=$(cat own/pid)
+kill -9 $pid
+./unreadable 1000 & other=$!
+echo $other >own/pid
+sed -i "s/\"pid\": $pid,/\"pid\": $other,/" own/pid.json
+detach status own/pid >own/status; echo "stranger status $?"
+grep "^identity" own/status
+detach stop own/pid; echo "stranger stop $?"
+detach stop $other@1; echo "identity stop $?"
+kill -0 $other && echo "the stranger lives"
+kill $other
 ' sh "$@"
 `
 
@@ -36,6 +52,9 @@ func TestHiddenInProc(t *testing.T) {
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "own"), 0o700))
 	require.NoError(t, os.Chown(filepath.Join(dir, "own"), 65534, 65534))
+	sleep, err := os.ReadFile(lab.Program(t, "sleep"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "unreadable"), sleep, 0o111))
 	cmd := detach.Command("sleep", lab.Mark())
 	cmd.Dir, cmd.PIDFile = dir, "root.pid"
 	p, err := cmd.Start(t.Context())
@@ -54,7 +73,11 @@ func TestHiddenInProc(t *testing.T) {
 	for _, line := range []string{"status 0", "wait 124", "stop 125", "own status 0", "own stop 0"} {
 		require.Contains(t, "\n"+string(out), "\n"+line+"\n")
 	}
-	require.Contains(t, string(out), "operation not permitted")
+	for _, line := range []string{"stranger status 0", "stranger stop 125", "identity stop 125", "the stranger lives"} {
+		require.Contains(t, string(out), "\n"+line+"\n")
+	}
+	require.Regexp(t, `(?m)^identity +not checked`, string(out))
+	require.Equal(t, 3, strings.Count(string(out), "found by its PID alone"), "%s", out)
 	require.True(t, daemon.Alive())
 	require.FileExists(t, p.Record.PIDFile)
 }

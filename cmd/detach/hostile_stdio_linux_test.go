@@ -262,13 +262,15 @@ func TestOneLogByTwoNames(t *testing.T) {
 		"another":       {[]string{"-o", "log", "-e", "other"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := launch(t, nil, append(c.args, "--", "sh", "-c", `echo out; exec sleep 1000`)...)
+			cmd := launch(t, nil, append(c.args, "--", "sh", "-c", `echo out; echo >written; exec sleep 1000`)...)
 			log := filepath.Join(cmd.Dir, "log")
 			require.NoError(t, os.WriteFile(log, nil, 0o600))
 			require.NoError(t, os.Link(log, filepath.Join(cmd.Dir, "hard")))
 			require.NoError(t, os.Symlink(log, filepath.Join(cmd.Dir, "soft")))
 			daemon, _ := started(t, cmd)
-			lab.AwaitContent(t, "out\n", log)
+			// What is written can be read a moment before the position moves.
+			lab.AwaitContent(t, "\n", filepath.Join(cmd.Dir, "written"))
+			require.Equal(t, "out\n", lab.Content(t, log))
 			// A position is of the open file: writing by one number moves both.
 			position := map[bool]string{true: "4", false: "0"}[c.shared]
 			require.Equal(t, "4", fdinfo(t, daemon, 1)["pos"])

@@ -173,7 +173,12 @@ func execHint(e *detach.Error) string {
 
 func fileHint(e *detach.Error) string {
 	var running *detach.RunningError
+	var left *detach.LeftError
 	switch {
+	case errors.As(e, &left):
+		return "look at them (ps -p), and end them by their PIDs; then remove the PID file"
+	case errors.As(e, &running) && len(running.Left) > 0:
+		return "detach stop " + quote(e.Path) + " ends them"
 	case errors.As(e, &running):
 		return "stop it first, or choose another PID file"
 	case errors.Is(e, detach.ErrNotPIDFile), errors.Is(e, detach.ErrNotRecord):

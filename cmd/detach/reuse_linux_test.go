@@ -63,10 +63,10 @@ func TestPIDIsReused(t *testing.T) {
 	require.Equal(t, `status 1
 state    dead
 identity 3
-d.pid: ended, it is not known how
-d.pid: not running
+PID file d.pid: ended, it is not known how
+PID file d.pid: not running
 stop 0
-PID@START: not running
+identity PID@START: not running
 stop identity 0
 replaced
 the stranger lives

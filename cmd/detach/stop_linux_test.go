@@ -51,7 +51,7 @@ func TestStopGameServer(t *testing.T) {
 			out, err := stop.CombinedOutput()
 			require.NoError(t, err, "%s", out)
 			require.False(t, daemon.Alive())
-			require.True(t, strings.HasPrefix(string(out), p.Record.PIDFile+": stopped in "), "%s", out)
+			require.True(t, strings.HasPrefix(string(out), "PID file "+p.Record.PIDFile+": stopped in "), "%s", out)
 			require.NoFileExists(t, p.Record.PIDFile)
 			require.Contains(t, lab.Content(t, p.Record.Stdout), "All dimensions are saved")
 			require.Contains(t, string(out), map[string]string{"signal": "(SIGTERM)\n", "console": "(console)\n"}[name])

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -80,6 +81,20 @@ func (t target) open() (*detach.Process, error) {
 // notRunning tells whether an error means that there is no such daemon.
 func notRunning(err error) bool {
 	return errors.Is(err, detach.ErrExited) || errors.Is(err, fs.ErrNotExist)
+}
+
+// complain reports an error. If there is no such file it says what the target
+// was taken for, which may not be what was meant.
+func (t target) complain(stderr io.Writer, err error) (status int) {
+	if !notRunning(err) {
+		report(stderr, err)
+		return statusFailed
+	}
+	fmt.Fprintln(stderr, err) // the hints of a start would mislead
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(stderr, "hint: understood as", t)
+	}
+	return lsbAbsent
 }
 
 // String says what was understood: "PID file server.pid", "PID 4711".

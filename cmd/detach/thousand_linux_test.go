@@ -45,7 +45,7 @@ func TestAThousandDaemons(t *testing.T) {
 	stopped := run("stop")
 	require.Len(t, stopped, many)
 	for i, line := range stopped {
-		require.Regexp(t, `^`+args[i]+`: stopped in .* \(SIGTERM\)$`, line)
+		require.Regexp(t, `^PID file `+args[i]+`: stopped in .* \(SIGTERM\)$`, line)
 	}
 	require.Empty(t, lab.WithArgument(t, mark))
 	left, err := os.ReadDir(dir)

@@ -55,11 +55,7 @@ func runConsole(args []string, stdout, stderr io.Writer) (status int) {
 	}
 	p, err := t.open()
 	if err != nil {
-		report(stderr, err)
-		if notRunning(err) {
-			return lsbAbsent
-		}
-		return statusFailed
+		return t.complain(stderr, err)
 	}
 	defer p.Close()
 	switch {

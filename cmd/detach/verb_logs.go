@@ -59,11 +59,7 @@ func runLogs(args []string, stdout, stderr io.Writer) (status int) {
 	}
 	p, record, err := t.logged(stderr)
 	if err != nil {
-		report(stderr, err)
-		if notRunning(err) {
-			return lsbAbsent
-		}
-		return statusFailed
+		return t.complain(stderr, err)
 	}
 	if p != nil {
 		defer p.Close()

@@ -59,7 +59,15 @@ func runSend(args []string, stdout, stderr io.Writer) (status int) {
 	defer cancel()
 	ctx, cancelTimeout := context.WithTimeout(ctx, timeout)
 	defer cancelTimeout()
-	return sendStatus(stderr, t.send(ctx, flags.Arg(1)))
+	err = t.send(ctx, flags.Arg(1))
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, detach.ErrNotRead):
+		report(stderr, err)
+		return statusTimeout
+	}
+	return t.complain(stderr, err)
 }
 
 func (t target) send(ctx context.Context, line string) error {
@@ -69,18 +77,4 @@ func (t target) send(ctx context.Context, line string) error {
 	}
 	defer p.Close()
 	return p.Send(ctx, line)
-}
-
-func sendStatus(stderr io.Writer, err error) (status int) {
-	if err == nil {
-		return 0
-	}
-	report(stderr, err)
-	switch {
-	case errors.Is(err, detach.ErrNotRead):
-		return statusTimeout
-	case notRunning(err):
-		return lsbAbsent
-	}
-	return statusFailed
 }

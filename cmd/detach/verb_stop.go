@@ -124,13 +124,14 @@ func (r stopResult) report(stdout, stderr io.Writer, t target, asJSON, quiet boo
 	switch {
 	case asJSON:
 		return write(stdout, stderr, encode(struct {
-			Target string `json:"target"`
+			Target string     `json:"target"`
+			Kind   targetKind `json:"target_is"`
 			detach.Stopped
-		}{t.text, r.Stopped}))
+		}{t.text, t.kind, r.Stopped}))
 	case quiet:
 		return 0
 	}
-	return write(stdout, stderr, fmt.Sprintf("%s: %s\n", quoteOdd(t.text), stopWords(r.Stopped)))
+	return write(stdout, stderr, fmt.Sprintf("%s: %s\n", t, stopWords(r.Stopped)))
 }
 
 // stop stops the daemon; one that has ended is stopped already.
@@ -191,7 +192,7 @@ func (l *stopLine) show(t target, p detach.StopProgress) {
 		progressLine(l.w, fmt.Sprintf("%s: %d of %d left, %v", doing, l.left, len(l.targets), elapsed))
 		return
 	}
-	progressLine(l.w, fmt.Sprintf("%s: %s, %d left, %v", quoteOdd(t.text), doing, len(p.Left), elapsed))
+	progressLine(l.w, fmt.Sprintf("%s: %s, %d left, %v", t, doing, len(p.Left), elapsed))
 }
 
 // ended counts a target that is done.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 	"text/tabwriter"
 
@@ -73,12 +71,10 @@ func runVerify(args []string, stdout, stderr io.Writer) (status int) {
 		return statusFailed
 	}
 	v, err := targets[0].verify()
-	if errors.Is(err, detach.ErrExited) || errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintln(stderr, err)
-		return verifyAbsent
-	}
 	if err != nil {
-		report(stderr, err)
+		if targets[0].complain(stderr, err) == lsbAbsent {
+			return verifyAbsent
+		}
 		return verifyUnknown
 	}
 	text := v.text()

@@ -94,22 +94,23 @@ func (t target) wait(ctx context.Context) (detach.Exit, error) {
 func reportEnd(stdout, stderr io.Writer, t target, exit detach.Exit, err error, asJSON bool) (status int) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		fmt.Fprintf(stderr, "detach: wait %s: still runs\n", quoteOdd(t.text))
+		fmt.Fprintf(stderr, "detach: wait for %s: still runs\n", t)
 		return statusTimeout
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintf(stderr, "detach: wait %s: interrupted\n", quoteOdd(t.text))
+		fmt.Fprintf(stderr, "detach: wait for %s: interrupted\n", t)
 		return statusFailed
 	case err != nil:
-		report(stderr, err)
+		t.complain(stderr, err)
 		return statusFailed
 	}
 	if !asJSON {
-		return write(stdout, stderr, fmt.Sprintf("%s: ended, %s\n", quoteOdd(t.text), exit))
+		return write(stdout, stderr, fmt.Sprintf("%s: ended, %s\n", t, exit))
 	}
 	data, err := json.Marshal(struct {
 		Target string      `json:"target"`
+		Kind   targetKind  `json:"target_is"`
 		Exit   detach.Exit `json:"exit"`
-	}{t.text, exit})
+	}{t.text, t.kind, exit})
 	if err != nil {
 		panic(err) // strings and numbers only
 	}

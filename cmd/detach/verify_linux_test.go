@@ -279,7 +279,8 @@ until pgrep -fx 'sleep 1006' >/dev/null; do :; done
 show pair $(systemctl show -P MainPID pair)
 systemd-run -q --unit=left -p RemainAfterExit=yes "$0" -q --via fork -- sh -c 'setsid -f sleep 1007; setsid sleep 1008 & exec sleep 1009'
 until pgrep -fx 'sleep 1009' >/dev/null && [ "$(systemctl show -P SubState left)" = exited ]; do :; done
-pkill -fx 'sleep 1007'
+until pkill -fx 'sleep 1007'; do :; done
+while pgrep -r DRSTt -fx 'sleep 1007' >/dev/null; do :; done
 show left $(pgrep -fx 'sleep 1009')
 systemd-run -q --scope --unit=login sh -c 'sleep 1010 & '"$0"' -q --via fork -- sleep 1011'
 show scope $(pgrep -fx 'sleep 1011')

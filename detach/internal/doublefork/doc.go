@@ -35,6 +35,8 @@
 //     at once and works in the frame above, as in syscall/exec_linux.go. The
 //     daemon-to-be has a stack of its own.
 //   - go:nosplit: see above.
-//   - go:norace: the race detector's hooks switch stacks and take locks.
+//   - go:norace: the race detector's hooks switch stacks and take locks. The
+//     wrapper by which assembly calls a Go function has them nevertheless, so
+//     the stub does not call by name, see daemonEntry.
 //   - go:nocheckptr: its checks may grow the stack.
 package doublefork

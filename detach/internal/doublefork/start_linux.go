@@ -73,6 +73,8 @@ func Start(s *Spec) (Process, error) {
 				abandon(m)
 			}
 			unix.Close(p.PIDFD)
+		} else if err == ErrInterrupted && m.pidfd >= 0 {
+			abandon(m) // there may be a daemon-to-be that cannot be seen
 		}
 		return Process{}, err
 	}

@@ -4,6 +4,7 @@ package doublefork
 
 import (
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,15 @@ const shareMemory = unix.CLONE_VM
 func rawClone(flags uintptr, pidfd *int32) (pid uintptr, errno syscall.Errno)
 
 // rawCloneOnto is clone(2) on a stack of the child's own, which begins, and
-// ends, in becomeDaemon(m).
-func rawCloneOnto(flags, stack uintptr, pidfd *int32, m *image) (pid uintptr, errno syscall.Errno)
+// ends, in becomeDaemon(m), whose address is daemonEntry.
+func rawCloneOnto(flags, stack uintptr, pidfd *int32, m *image, entry uintptr) (pid uintptr, errno syscall.Errno)
 
-var _ = becomeDaemon // the stub calls it, which linters do not see
+// daemonEntry is where the code of becomeDaemon begins, by which the stub calls
+// it as Go does: with the argument in the first register. By its name an
+// assembly stub gets a wrapper that the compiler makes, and under -race that
+// calls into the race detector, go:norace or not. There the daemon-to-be once
+// waited for ever for a lock of a thread that it has no copy of.
+var (
+	daemonFunc  = becomeDaemon
+	daemonEntry = **(**uintptr)(unsafe.Pointer(&daemonFunc))
+)

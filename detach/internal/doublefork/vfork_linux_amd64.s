@@ -24,12 +24,13 @@ ok:
 	MOVQ	$0, errno+24(FP)
 	RET
 
-// func rawCloneOnto(flags, stack uintptr, pidfd *int32, m *image) (pid uintptr, errno syscall.Errno)
-TEXT ·rawCloneOnto(SB),NOSPLIT|NOFRAME,$0-48
+// func rawCloneOnto(flags, stack uintptr, pidfd *int32, m *image, entry uintptr) (pid uintptr, errno syscall.Errno)
+TEXT ·rawCloneOnto(SB),NOSPLIT|NOFRAME,$0-56
 	MOVQ	flags+0(FP), DI
 	MOVQ	stack+8(FP), SI
 	MOVQ	pidfd+16(FP), DX
-	MOVQ	m+24(FP), R12	// clone keeps it, the stack is another
+	MOVQ	m+24(FP), R12	// clone keeps both, the stack is another
+	MOVQ	entry+32(FP), R13
 	MOVQ	$0, R10
 	MOVQ	$0, R8
 	MOVQ	$SYS_clone, AX
@@ -39,17 +40,17 @@ TEXT ·rawCloneOnto(SB),NOSPLIT|NOFRAME,$0-48
 	CMPQ	AX, $0xfffffffffffff001
 	JLS	ok
 	NEGQ	AX
-	MOVQ	$0, pid+32(FP)
-	MOVQ	AX, errno+40(FP)
+	MOVQ	$0, pid+40(FP)
+	MOVQ	AX, errno+48(FP)
 	RET
 ok:
-	MOVQ	AX, pid+32(FP)
-	MOVQ	$0, errno+40(FP)
+	MOVQ	AX, pid+40(FP)
+	MOVQ	$0, errno+48(FP)
 	RET
 child:
 	MOVQ	$0, BP		// the end of the frame pointers
-	SUBQ	$16, SP
-	MOVQ	R12, 0(SP)
-	MOVQ	$·becomeDaemon(SB), AX
-	CALL	AX		// indirect: the linker must not add up the two stacks
+	XORPS	X15, X15	// zero by convention
+	SUBQ	$32, SP		// with room for what it was given in a register
+	MOVQ	R12, AX
+	CALL	R13		// indirect: the linker must not add up the two stacks
 	INT	$3		// not reached

@@ -24,12 +24,13 @@ ok:
 	MOVD	ZR, errno+24(FP)
 	RET
 
-// func rawCloneOnto(flags, stack uintptr, pidfd *int32, m *image) (pid uintptr, errno syscall.Errno)
-TEXT ·rawCloneOnto(SB),NOSPLIT|NOFRAME,$0-48
+// func rawCloneOnto(flags, stack uintptr, pidfd *int32, m *image, entry uintptr) (pid uintptr, errno syscall.Errno)
+TEXT ·rawCloneOnto(SB),NOSPLIT|NOFRAME,$0-56
 	MOVD	flags+0(FP), R0
 	MOVD	stack+8(FP), R1
 	MOVD	pidfd+16(FP), R2
-	MOVD	m+24(FP), R9	// clone keeps it, the stack is another
+	MOVD	m+24(FP), R9	// clone keeps both, the stack is another
+	MOVD	entry+32(FP), R10
 	MOVD	$0, R3
 	MOVD	$0, R4
 	MOVD	$SYS_clone, R8
@@ -38,17 +39,16 @@ TEXT ·rawCloneOnto(SB),NOSPLIT|NOFRAME,$0-48
 	CMN	$4095, R0
 	BCC	ok
 	NEG	R0, R0
-	MOVD	ZR, pid+32(FP)
-	MOVD	R0, errno+40(FP)
+	MOVD	ZR, pid+40(FP)
+	MOVD	R0, errno+48(FP)
 	RET
 ok:
-	MOVD	R0, pid+32(FP)
-	MOVD	ZR, errno+40(FP)
+	MOVD	R0, pid+40(FP)
+	MOVD	ZR, errno+48(FP)
 	RET
 child:
 	MOVD	$0, R29		// the end of the frame pointers
-	SUB	$32, RSP
-	MOVD	R9, 8(RSP)	// 0(RSP) is for the link register
-	MOVD	$·becomeDaemon(SB), R10
+	SUB	$32, RSP	// with room for what it was given in a register
+	MOVD	R9, R0
 	BL	(R10)		// indirect: the linker must not add up the two stacks
 	BRK			// not reached

@@ -61,7 +61,7 @@ func TestRawClone(t *testing.T) {
 func cloneOnto(m *image) (pid uintptr, errno syscall.Errno) {
 	runtimeBeforeFork()
 	pid, errno = rawCloneOnto(shareMemory|unix.CLONE_VFORK|uintptr(unix.SIGCHLD),
-		(uintptr(unsafe.Pointer(&m.stack))+unsafe.Sizeof(m.stack))&^63, nil, m)
+		(uintptr(unsafe.Pointer(&m.stack))+unsafe.Sizeof(m.stack))&^63, nil, m, daemonEntry)
 	runtimeAfterFork()
 	return
 }

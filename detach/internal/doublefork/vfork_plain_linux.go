@@ -28,12 +28,14 @@ func rawClone(flags uintptr, pidfd *int32) (pid uintptr, errno syscall.Errno) {
 	return
 }
 
+const daemonEntry = 0 // becomeDaemon is called by its name
+
 // rawCloneOnto needs no other stack where the child has a copy of it.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func rawCloneOnto(flags, _ uintptr, pidfd *int32, m *image) (pid uintptr, errno syscall.Errno) {
+func rawCloneOnto(flags, _ uintptr, pidfd *int32, m *image, _ uintptr) (pid uintptr, errno syscall.Errno) {
 	pid, errno = rawClone(flags, pidfd)
 	if errno == 0 && pid == 0 {
 		becomeDaemon(m)

@@ -22,8 +22,12 @@ func List() ([]Process, error) {
 	}
 	list := make([]Process, 0, len(pids))
 	for _, pid := range pids {
-		if stat, err := ReadStat(pid); err == nil { // else it has ended meanwhile
+		stat, err := ReadStat(pid)
+		switch err {
+		case nil:
 			list = append(list, Process{pid, stat})
+		case unix.EMFILE, unix.ENFILE, unix.ENOMEM:
+			return nil, err // else it has ended meanwhile, or is hidden
 		}
 	}
 	return list, nil
