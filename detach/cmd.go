@@ -63,6 +63,20 @@ type Cmd struct {
 	// value, ViaAuto, looks at what holds the caller.
 	Via Via
 
+	// User is who the daemon is to be: "USER" or "USER:GROUP", by names or
+	// numbers; only root can, and not in a set-user-ID program. It has the
+	// user's group, or the given one, the supplementary groups of /etc/group, no
+	// capabilities and no way back. HOME, USER and LOGNAME are the user's,
+	// unless Env has other values than the caller. Stdout, Stderr and Console are
+	// handed over when they are made; such a file that there is already has to
+	// be the user's. The PID file and the record stay the caller's. With it the
+	// fork does not share the memory of the caller but copies its page tables,
+	// which takes time where that is large. Empty means the caller.
+	User string
+
+	// Limits are what it may use.
+	Limits Limits
+
 	// Strict makes every Hazard that Outlook tells an error, a *HazardError,
 	// before anything is started.
 	Strict bool

@@ -39,7 +39,10 @@ func (c *Cmd) outlook(ctx context.Context) (Outlook, error) {
 // nothing to see, and with Strict the rest.
 func (c *Cmd) placeHazards(h *holding, env []string) []Hazard {
 	in := &inspection{pid: os.Getpid(), dir: "/proc/self", environ: env, names: map[int]string{}}
-	hazards := slices.Concat(in.ciHazard(), inheritedOOMHazard(in.oomHazard()))
+	hazards := in.ciHazard()
+	if c.Limits.OOMScoreAdj == nil {
+		hazards = append(hazards, inheritedOOMHazard(in.oomHazard())...)
+	}
 	if !c.Strict {
 		return hazards
 	}

@@ -43,6 +43,9 @@ type Record struct {
 	Cgroup   string `json:"cgroup,omitempty"`
 	CgroupID uint64 `json:"cgroup_id,omitempty"`
 
+	User   string  `json:"user,omitempty"`   // see Cmd.User
+	Limits *Limits `json:"limits,omitempty"` // see Cmd.Limits; nil if there are none
+
 	StopConsole string `json:"stop_console,omitempty"` // see Cmd.StopConsole
 
 	// What it has to reach to be ready, see Ready, how far it is, and who

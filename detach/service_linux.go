@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -159,17 +160,7 @@ func variables(env []string) (list, lost []string) {
 // started with.
 func limits() []service.Limit {
 	var list []service.Limit
-	for _, l := range []struct {
-		name   string
-		number int
-	}{
-		{"CPU", unix.RLIMIT_CPU}, {"FSIZE", unix.RLIMIT_FSIZE}, {"DATA", unix.RLIMIT_DATA},
-		{"STACK", unix.RLIMIT_STACK}, {"CORE", unix.RLIMIT_CORE}, {"RSS", unix.RLIMIT_RSS},
-		{"NPROC", unix.RLIMIT_NPROC}, {"NOFILE", unix.RLIMIT_NOFILE}, {"MEMLOCK", unix.RLIMIT_MEMLOCK},
-		{"AS", unix.RLIMIT_AS}, {"LOCKS", unix.RLIMIT_LOCKS}, {"SIGPENDING", unix.RLIMIT_SIGPENDING},
-		{"MSGQUEUE", unix.RLIMIT_MSGQUEUE}, {"NICE", unix.RLIMIT_NICE}, {"RTPRIO", unix.RLIMIT_RTPRIO},
-		{"RTTIME", unix.RLIMIT_RTTIME},
-	} {
+	for _, l := range rlimits {
 		var now unix.Rlimit
 		if unix.Prlimit(0, l.number, nil, &now) != nil {
 			continue
@@ -177,7 +168,7 @@ func limits() []service.Limit {
 		if was := raisedNOFILE(); l.number == unix.RLIMIT_NOFILE && was != nil {
 			now.Cur, now.Max = was.Soft, was.Hard
 		}
-		list = append(list, service.Limit{Name: l.name, Soft: now.Cur, Hard: now.Max})
+		list = append(list, service.Limit{Name: strings.ToUpper(l.name), Soft: now.Cur, Hard: now.Max})
 	}
 	return list
 }
@@ -209,6 +200,13 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 	if nice, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil && (20-nice > 0 || unix.Geteuid() == 0) {
 		n := 20 - nice // the system call returns it so
 		s.Nice = &n
+	}
+	c.Limits.limitService(s)
+	if u := spec.User; u != nil {
+		s.User, s.Group = strconv.Itoa(int(u.UID)), strconv.Itoa(int(u.GID))
+		for _, gid := range u.Groups {
+			s.Groups = append(s.Groups, strconv.Itoa(int(gid)))
+		}
 	}
 	if len(lost) == 0 {
 		return s, nil

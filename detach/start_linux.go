@@ -67,7 +67,11 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 // launch starts and verifies the program. The file that it returns, nil if
 // there is none, is locked.
 func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Process, _ *pidFile, err error) {
-	env := ready.environ(c.env())
+	user, err := c.account()
+	if err != nil {
+		return nil, nil, err
+	}
+	env := ready.environ(user.environ(c.env()))
 	path, err := c.find(env)
 	if err != nil {
 		return nil, nil, err
@@ -76,6 +80,10 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 	if c.Umask != nil {
 		spec.Umask = *c.Umask
 	}
+	if user != nil {
+		spec.User = &user.User
+	}
+	c.Limits.limit(spec)
 	if ready.write >= 0 {
 		spec.Notify = &doublefork.Notify{FD: ready.write, As: ready.as}
 	}
@@ -109,7 +117,7 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 			}
 		}()
 	}
-	stdio, err := openStdio(c)
+	stdio, err := openStdio(c, user)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -204,7 +212,7 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 
 // check refuses what cannot work before anything is touched.
 func (c *Cmd) check() error {
-	for _, s := range append([]string{string(c.Via), c.Path, c.Dir, c.PIDFile, c.Stdin, c.Stdout, c.Stderr, c.Console, c.StopConsole}, c.Args...) {
+	for _, s := range append([]string{string(c.Via), c.Path, c.Dir, c.PIDFile, c.Stdin, c.Stdout, c.Stderr, c.Console, c.StopConsole, c.User}, c.Args...) {
 		if strings.ContainsRune(s, 0) {
 			return &Error{Op: "argument", Path: strings.ReplaceAll(s, "\x00", `\0`), Err: unix.EINVAL}
 		}
@@ -229,6 +237,9 @@ func (c *Cmd) check() error {
 	}
 	if c.StopConsole != "" && c.Console == "" {
 		return &Error{Op: "stop console", Path: c.StopConsole, Err: ErrNoConsole}
+	}
+	if err := c.Limits.check(); err != nil {
+		return err
 	}
 	if err := checkLine(c.StopConsole); err != nil {
 		return &Error{Op: "stop console", Path: c.StopConsole, Err: err}
@@ -288,6 +299,8 @@ func (c *Cmd) record(path string) Record {
 		Console:     absolute(c.Console),
 		PIDFile:     absolute(c.PIDFile),
 		Started:     time.Now().UTC(),
+		User:        c.User,
+		Limits:      c.limitsForRecord(),
 		StopConsole: c.StopConsole,
 		Forks:       forks(),
 	}
@@ -355,6 +368,14 @@ func (c *Cmd) forkError(path string, err error) error {
 		e.Path = cmp.Or(c.Stderr, c.Stdout)
 	case doublefork.WritePIDFile, doublefork.PlacePIDFile:
 		e.Path = c.resolve(c.PIDFile)
+	case doublefork.SetLimit:
+		e.Path = c.Limits.rlimitWords()
+	case doublefork.SetNice:
+		e.Path = strconv.Itoa(*c.Limits.Nice)
+	case doublefork.SetOOMScore:
+		e.Path = strconv.Itoa(*c.Limits.OOMScoreAdj)
+	case doublefork.SetGroups, doublefork.SetGID, doublefork.SetUID, doublefork.DropCapabilities:
+		e.Path = c.User
 	case doublefork.Exec:
 		e.Path = path
 		if step.Errno == unix.ENOENT {
@@ -377,6 +398,11 @@ func (p *Process) confirm(d doublefork.Process, manager int, file *pidFile) erro
 	if p.Record.Unit != "" {
 		p.Record.Session = d.PID // systemd has made it
 		p.Record.noteCgroup()
+		if l := p.Record.Limits; l != nil {
+			if err := l.fulfilled(d.PID); err != nil {
+				return err
+			}
+		}
 	}
 	if file == nil {
 		return nil

@@ -37,6 +37,8 @@ func parse(args []string) (*options, error) {
 		o.cmd.Via, err = parseVia(s)
 		return err
 	}, "", "via")
+	flags.text(&o.cmd.User, "", "user")
+	limitFlags(flags, &o.cmd.Limits)
 	flags.toggle(&o.cmd.Strict, "", "strict")
 	flags.text(&o.cmd.StopConsole, "", "stop-console")
 	flags.value(func(s string) error {

@@ -92,6 +92,10 @@ func hintFor(err error) string {
 	switch e.Op {
 	case "via":
 		return viaHint(e)
+	case "user":
+		if errors.Is(err, fs.ErrPermission) {
+			return "start it as root, as with sudo"
+		}
 	case "find":
 		return findHint(e)
 	case "exec":
@@ -187,6 +191,8 @@ func fileHint(e *detach.Error) string {
 		return "give each file a name of its own; the record has that of the PID file with .json"
 	case errors.Is(e, detach.ErrNotLog):
 		return "log to a file and let readers follow it with tail -F; --console makes a FIFO the standard input"
+	case errors.Is(e, detach.ErrNotTheirs):
+		return "give it to the user (chown), or name another one"
 	case errors.Is(e, detach.ErrNoLog):
 		return "name a log file with -o"
 	case errors.Is(e, detach.ErrNoConsole):

@@ -33,6 +33,14 @@ is ready if --ready says what that takes; prints its PID.
                          systemd   a service of its own, that of the machine's
                                    systemd for root, of the user's for others
                          cgroup    a double fork into another cgroup
+      --user USER[:GROUP]  run as this user, with its groups, HOME, USER and
+                       LOGNAME, and no way back; the logs and the console that
+                       are made are its own
+      --rlimit NAME=SOFT[:HARD]  a resource limit, such as nofile=4096:65536 (see
+                       setrlimit(2)); repeatable
+      --nice N         scheduling priority, from -20 to 19
+      --oom-score-adj N  from -1000 (never) to 1000: whom the kernel ends when
+                       memory runs out
       --strict         start nothing while anything is known that could still end
                        or cripple it (detach hazards prints it)
       --ready WHAT     wait until it is ready; repeatable, and all have to hold:

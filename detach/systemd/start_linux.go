@@ -167,6 +167,11 @@ func (c *conn) properties(ctx context.Context, s *service.Spec) ([]sd.Property, 
 	if s.OOMScoreAdj != nil {
 		set("OOMScoreAdjust", int32(*s.OOMScoreAdj))
 	}
+	if s.User != "" {
+		set("User", s.User)
+		set("Group", s.Group)
+		set("SupplementaryGroups", s.Groups)
+	}
 	for _, p := range s.Properties {
 		set(p.Name, p.Value)
 	}

@@ -23,6 +23,11 @@ type Spec struct {
 	Nice        *int // nil leaves it to the service manager
 	OOMScoreAdj *int // the same
 
+	// User is a number, as are Group and Groups, the supplementary ones. Empty
+	// is that of the service manager.
+	User, Group string
+	Groups      []string
+
 	// Properties are what else the unit is to have, as D-Bus has them.
 	Properties []Property
 }
