@@ -74,6 +74,11 @@ type Cmd struct {
 	// which takes time where that is large. Empty means the caller.
 	User string
 
+	// Cgroup is the cgroup to enter, with ViaCgroup: a path as in
+	// /proc/PID/cgroup, or the folder itself. It is made if it is missing, and
+	// then Process.Stop removes it again. Empty means one made for the daemon.
+	Cgroup string
+
 	// Limits are what it may use.
 	Limits Limits
 

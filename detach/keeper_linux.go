@@ -27,7 +27,7 @@ func (p *Process) keeper(ctx context.Context, handle *os.File) keeper {
 	}
 	tells := false
 	_ = control(handle, func(fd int) error { tells = kernelTells(fd); return nil })
-	if tells {
+	if limited := p.Record.Limits != nil && p.Record.Limits.Memory > 0; tells && !limited {
 		return keeper{}
 	}
 	if p.held != nil {
@@ -89,6 +89,7 @@ const forgetPatience = 5 * time.Second
 // one may be started at once, and none is started by systemd. Where that cannot
 // be, it comes to the same a moment later.
 func (p *Process) forget(ctx context.Context) {
+	p.Record.removeCgroup(ctx, forgetPatience)
 	if p.Record.Unit == "" {
 		return
 	}

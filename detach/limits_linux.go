@@ -148,7 +148,7 @@ func (l Limits) fulfilled(pid int) error {
 			return refuse("rlimit", r, Rlimit{r.Name, got.Cur, got.Max})
 		}
 	}
-	return nil
+	return l.enforced(pid)
 }
 
 func (c *Cmd) limitsForRecord() *Limits {

@@ -220,6 +220,7 @@ func (f *pidFile) claim(ctx context.Context) error {
 	if len(left) > 0 {
 		return &Error{Op: "start with", Path: f.path, Err: &RunningError{PID: pid, Left: left}}
 	}
+	record.removeCgroup(ctx, 0) // the new one may have the same
 	return nil
 }
 

@@ -90,6 +90,9 @@ func (p *Process) wait(ctx context.Context) (Exit, error) {
 	if err != nil {
 		return Exit{}, &Error{Op: "wait", Err: err}
 	}
+	if u := p.Record.usage(); exit.Signal == unix.SIGKILL && p.Record.Via == ViaCgroup && u != nil && u.OOMKills > 0 {
+		exit.OOM = true
+	}
 	return exit, nil
 }
 
@@ -131,5 +134,6 @@ func (p *Process) kill(ctx context.Context) error {
 	if _, err := p.Wait(ctx); err != nil {
 		return err
 	}
+	p.Record.removeCgroup(ctx, 0)
 	return removePIDFile(ctx, p.pidFile, p.Record)
 }

@@ -202,6 +202,7 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 		s.Nice = &n
 	}
 	c.Limits.limitService(s)
+	s.Properties = c.Limits.properties()
 	if u := spec.User; u != nil {
 		s.User, s.Group = strconv.Itoa(int(u.UID)), strconv.Itoa(int(u.GID))
 		for _, gid := range u.Groups {
@@ -333,7 +334,7 @@ func exitOfUnit(u service.Unit) Exit {
 	case cldExited:
 		return Exit{Known: true, Code: u.Status & 0xff}
 	case cldKilled, cldDumped:
-		return Exit{Known: true, Signal: syscall.Signal(u.Status), Core: u.Code == cldDumped}
+		return Exit{Known: true, Signal: syscall.Signal(u.Status), Core: u.Code == cldDumped, OOM: u.Result == "oom-kill"}
 	}
 	return Exit{}
 }
@@ -420,7 +421,7 @@ func (r Record) draft() ([]byte, error) {
 	r.Session = math.MaxInt32
 	r.Forks = math.MaxUint64
 	r.StdoutFrom, r.StderrFrom = math.MaxInt64, math.MaxInt64
-	if r.Unit != "" {
+	if r.Unit != "" || r.Via == ViaCgroup {
 		r.Cgroup = strings.Repeat("/", maxCgroupPath)
 		r.CgroupID = math.MaxUint64
 	}

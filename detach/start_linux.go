@@ -132,20 +132,34 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 		}
 		spec.PIDFile = &doublefork.PIDFile{Dir: file.dir, Temp: file.tempName(), Name: file.name, FD: file.temp}
 	}
+	var cgroup *ownCgroup
+	if h.via == ViaCgroup {
+		if cgroup, err = c.makeCgroup(&record, file); err != nil {
+			return nil, nil, err
+		}
+		defer func() {
+			if cgroup.close(); err != nil {
+				cgroup.remove()
+			}
+		}()
+		spec.Cgroups = cgroup.procs
+		record.noteOwnCgroup(cgroup)
+		hazards = append(hazards, h.staysIn(ctx, cgroup)...)
+	}
 	daemon, lost, err := c.bear(ctx, h, spec, &record, file)
 	if err != nil {
 		return nil, nil, err
 	}
 	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD), pidFile: record.PIDFile}
 	p.heldBy(h.manager)
-	if err = p.confirm(daemon, c.manager(), file); err != nil {
+	if err = p.confirm(daemon, c.manager(), cgroup, file); err != nil {
 		if errors.Is(err, ErrExited) && len(c.Ready.When) > 0 {
 			exit, _ := p.wait(ctx) // as later
 			err = &Error{Op: "verify", Path: record.Path, Err: &endedError{exit}}
 		}
 		return nil, nil, p.undo(file, err)
 	}
-	if h.via == ViaFork { // the daemon was checked for it
+	if h.via != ViaSystemd { // the daemon was checked for it
 		hazards = slices.DeleteFunc(hazards, func(z Hazard) bool { return z.Code == HazardReaper })
 	}
 	p.Report.Hazards = slices.Concat(p.Report.Hazards, hazards, lost, stdio.hazards)
@@ -212,7 +226,7 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 
 // check refuses what cannot work before anything is touched.
 func (c *Cmd) check() error {
-	for _, s := range append([]string{string(c.Via), c.Path, c.Dir, c.PIDFile, c.Stdin, c.Stdout, c.Stderr, c.Console, c.StopConsole, c.User}, c.Args...) {
+	for _, s := range append([]string{string(c.Via), c.Path, c.Dir, c.PIDFile, c.Stdin, c.Stdout, c.Stderr, c.Console, c.StopConsole, c.User, c.Cgroup}, c.Args...) {
 		if strings.ContainsRune(s, 0) {
 			return &Error{Op: "argument", Path: strings.ReplaceAll(s, "\x00", `\0`), Err: unix.EINVAL}
 		}
@@ -368,6 +382,8 @@ func (c *Cmd) forkError(path string, err error) error {
 		e.Path = cmp.Or(c.Stderr, c.Stdout)
 	case doublefork.WritePIDFile, doublefork.PlacePIDFile:
 		e.Path = c.resolve(c.PIDFile)
+	case doublefork.EnterCgroup:
+		e.Path = cmp.Or(c.Cgroup, "of its own")
 	case doublefork.SetLimit:
 		e.Path = c.Limits.rlimitWords()
 	case doublefork.SetNice:
@@ -386,10 +402,19 @@ func (c *Cmd) forkError(path string, err error) error {
 }
 
 // confirm verifies the daemon and writes its record.
-func (p *Process) confirm(d doublefork.Process, manager int, file *pidFile) error {
+func (p *Process) confirm(d doublefork.Process, manager int, cgroup *ownCgroup, file *pidFile) error {
 	report, stat, err := verify(d, manager, p.Record.Unit)
 	if err != nil {
 		return &Error{Op: "verify", Path: p.Record.Path, Err: err}
+	}
+	if cgroup != nil {
+		check := checkCgroup(d.PID, cgroup)
+		if report.Checks = append(report.Checks, check); !check.OK {
+			if hasEnded(d.PIDFD) { // a zombie is in none
+				return &Error{Op: "verify", Path: p.Record.Path, Err: ErrExited}
+			}
+			return &Error{Op: "verify", Path: p.Record.Path, Err: fmt.Errorf("%w: cgroup: %s, want %s", ErrNotDetached, check.Got, check.Want)}
+		}
 	}
 	boot, _ := proc.BootID()
 	p.Report = report

@@ -33,6 +33,9 @@ type Status struct {
 	CPU       time.Duration `json:"cpu"` // user and kernel mode, nanoseconds
 	RSS       int64         `json:"rss"` // resident memory in bytes, shared pages counted once each process
 
+	// Usage is that of its cgroup, where that is its alone; nil otherwise.
+	Usage *Usage `json:"usage,omitempty"`
+
 	Logs []Log  `json:"logs,omitempty"`
 	Note string `json:"note,omitempty"` // what is worth knowing, in words
 }

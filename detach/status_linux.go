@@ -68,10 +68,14 @@ func (l look) status(p *Process) Status {
 		s.CPU += time.Duration(q.User+q.System) * (time.Second / ticksPerSecond)
 		s.RSS += q.RSS * int64(os.Getpagesize())
 	}
+	s.Usage = p.Record.usage()
 	ended := true
 	if p.handle != nil && control(p.handle, func(fd int) error { ended = hasEnded(fd); return nil }) != nil || ended {
 		if s.Processes > 0 {
 			s.Note = "it has ended, and left processes behind in its session"
+		}
+		if s.Usage != nil && s.Usage.OOMKills > 0 && s.Note == "" {
+			s.Note = "it has ended; the kernel has ended processes of it because it reached its limit on memory"
 		}
 		return s
 	}

@@ -9,7 +9,8 @@ const (
 	// stopped (systemd is asked), or in a login session where logind has
 	// KillUserProcesses=yes, it is ViaSystemd. If that cannot be reached or
 	// refuses, and everywhere else, it is ViaFork; what remains of the danger is
-	// then a Hazard in Process.Report.
+	// then a Hazard in Process.Report. With limits that are of a cgroup it is
+	// ViaSystemd where systemd is the init, and else ViaCgroup.
 	ViaAuto Via = ""
 
 	// ViaFork is a double fork. The daemon stays in the caller's cgroup.
@@ -27,6 +28,11 @@ const (
 	// a mount namespace or fewer capabilities, does not extend to it.
 	ViaSystemd Via = "systemd"
 
-	// ViaCgroup is a double fork into another cgroup.
+	// ViaCgroup is a double fork into another cgroup, of version 2 and, where
+	// there is one, of the hierarchy name=systemd of version 1: Cmd.Cgroup, or one
+	// made for the daemon beside the topmost ancestor of the caller's, or further
+	// down for who may not write there. It is for root, or a delegated subtree,
+	// where no systemd runs. Process.Stop removes what was made; without a PID
+	// file, and not stopped, it stays when the daemon has ended.
 	ViaCgroup Via = "cgroup"
 )

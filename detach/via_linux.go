@@ -3,6 +3,8 @@ package detach
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -37,6 +39,9 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 	}()
 	switch c.Via {
 	case ViaFork:
+		if c.Limits.needCgroup() {
+			return nil, &Error{Op: "limit", Path: strings.Join(c.Limits.controllers(), ", "), Err: errForkLimit}
+		}
 		if c.Strict {
 			h.place = findPlace()
 			h.threat = h.place.threat(ctx, &h.managers)
@@ -46,11 +51,29 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 			return nil, &Error{Op: "via", Path: "systemd", Err: err}
 		}
 	case ViaCgroup:
-		return nil, &Error{Op: "via", Path: "cgroup", Err: errors.ErrUnsupported}
+		h.place = findPlace()
 	case ViaAuto:
-		h.choose(ctx)
+		if !c.Limits.needCgroup() {
+			h.choose(ctx)
+			break
+		}
+		h.via, h.place = ViaCgroup, findPlace()
+		if _, err := os.Stat(booted); err == nil {
+			h.via = ViaSystemd
+			if h.manager, err = h.managers.connect(ctx, h.user); err != nil {
+				return nil, &Error{Op: "via", Path: "systemd", Err: err}
+			}
+		}
 	default:
 		return nil, &Error{Op: "via", Path: string(c.Via), Err: invalidError("is none of the ways that there are")}
+	}
+	if c.Cgroup != "" && h.via != ViaCgroup {
+		return nil, &Error{Op: "cgroup", Path: c.Cgroup, Err: unfitError("is for ViaCgroup (--via cgroup)")}
+	}
+	if h.via == ViaSystemd {
+		if err := c.Limits.checkControllers(h.user); err != nil {
+			return nil, err
+		}
 	}
 	h.look(ctx)
 	return h, nil
@@ -96,4 +119,16 @@ func (h *holding) look(ctx context.Context) {
 	case h.via == ViaFork && h.place.user != 0:
 		h.hazards = append(h.hazards, lingerHazard(ctx, h.place.user)...)
 	}
+}
+
+// staysIn tells of a cgroup that is still in the caller's unit: that of who may
+// not write outside a delegated subtree.
+func (h *holding) staysIn(ctx context.Context, g *ownCgroup) []Hazard {
+	if h.place.unit == "" || placeOf(g.path) != h.place {
+		return nil
+	}
+	if t := h.place.threat(ctx, &h.managers); t != nil {
+		return []Hazard{t.hazard(nil)}
+	}
+	return nil
 }

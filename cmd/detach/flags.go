@@ -37,6 +37,7 @@ func parse(args []string) (*options, error) {
 		o.cmd.Via, err = parseVia(s)
 		return err
 	}, "", "via")
+	flags.text(&o.cmd.Cgroup, "", "cgroup")
 	flags.text(&o.cmd.User, "", "user")
 	limitFlags(flags, &o.cmd.Limits)
 	flags.toggle(&o.cmd.Strict, "", "strict")

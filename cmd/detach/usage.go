@@ -36,6 +36,14 @@ is ready if --ready says what that takes; prints its PID.
       --user USER[:GROUP]  run as this user, with its groups, HOME, USER and
                        LOGNAME, and no way back; the logs and the console that
                        are made are its own
+      --cgroup PATH    with --via cgroup: the cgroup to enter, made if it is
+                       missing (default: one made for it, which stop removes)
+      --memory SIZE    the most memory of it and all that it starts, such as 2G;
+                       when that is reached all of it is ended
+      --cpus N         the most CPU time, in CPUs, such as 1.5
+      --tasks N        the most processes and threads
+      --io-weight N    share of the disks, from 1 to 10000, where others have 100;
+                       these four need --via systemd or cgroup, and auto takes it
       --rlimit NAME=SOFT[:HARD]  a resource limit, such as nofile=4096:65536 (see
                        setrlimit(2)); repeatable
       --nice N         scheduling priority, from -20 to 19

@@ -19,8 +19,8 @@ func becomeDaemon(m *image) {
 	var placed bool
 
 	m.step, errno = ResetSignals, resetDispositions(m)
-	if errno == 0 && m.cgroup > 0 {
-		errno = enterCgroup(m)
+	if errno == 0 {
+		errno = enterCgroups(m)
 	}
 	if errno == 0 && m.oomLength > 0 {
 		errno = adjustOOMScore(m)

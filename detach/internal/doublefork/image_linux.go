@@ -21,7 +21,7 @@ type Spec struct {
 	NOFILE    *nofile.Limit
 	PIDFile   *PIDFile
 
-	Cgroup      int     // descriptor of the cgroup.procs of one to enter, above 2; 0 stays
+	Cgroups     []int   // descriptors of the cgroup.procs of those to enter, above 2, one a hierarchy; at most MaxCgroups
 	OOMScoreAdj *int    // nil: the caller's
 	Limits      []Limit // beside NOFILE
 	Nice        *int    // nil: the caller's
@@ -33,6 +33,9 @@ type Spec struct {
 	// one that works in the memory of the caller.
 	User *User
 }
+
+// MaxCgroups is in how many hierarchies a cgroup can be entered.
+const MaxCgroups = 2
 
 // Notify is a descriptor that becomes number As, which is above 2.
 type Notify struct{ FD, As int }
@@ -56,7 +59,7 @@ type image struct {
 	notify, notifyAs      int // notifyAs 0: none
 	nofile                *nofile.Limit
 
-	cgroup     int // 0: none
+	cgroups    [MaxCgroups]int // 0: none
 	oomLength  uintptr
 	oomDigits  [8]byte
 	limits     *limit
@@ -94,10 +97,10 @@ func newImage(s *Spec) (*image, error) {
 		umask: s.Umask,
 		stdin: s.Stdio[0], stdout: s.Stdio[1], stderr: s.Stdio[2],
 		nofile: s.NOFILE,
-		cgroup: s.Cgroup,
 		share:  shareMemory,
 		pidfd:  -1,
 	}
+	copy(m.cgroups[:], s.Cgroups)
 	if s.OOMScoreAdj != nil {
 		m.prepareOOMScore(*s.OOMScoreAdj)
 	}

@@ -72,14 +72,26 @@ func setLimits(m *image) (errno syscall.Errno) {
 	return errno
 }
 
-// enterCgroup moves this process into the cgroup whose cgroup.procs is open.
+// enterCgroups moves this process into the cgroups whose cgroup.procs are open.
+// CLONE_INTO_CGROUP could do that at once, but some kernels kill who is made so
+// in a cgroup that was killed as a whole before.
 //
 //go:noinline
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func enterCgroup(m *image) (errno syscall.Errno) {
+func enterCgroups(m *image) (errno syscall.Errno) {
+	var i uintptr
+
 	m.step = EnterCgroup
 	m.digits[0] = '0' // the process that writes, see cgroups(7)
-	return sys(unix.SYS_WRITE, uintptr(m.cgroup), uintptr(unsafe.Pointer(&m.digits)), 1, 0, 0)
+	for i = 0; i < MaxCgroups; i++ {
+		if m.cgroups[i] == 0 {
+			break
+		}
+		if errno = sys(unix.SYS_WRITE, uintptr(m.cgroups[i]), uintptr(unsafe.Pointer(&m.digits)), 1, 0, 0); errno != 0 {
+			return errno
+		}
+	}
+	return 0
 }
