@@ -152,6 +152,15 @@ func field(path, name string) int64 {
 	return -1
 }
 
+// ioWeight is the share of the disks; -1 where the kernel knows none. It is the
+// cost model that has it, or the scheduler BFQ, which version 1 knew as its own.
+func (c controlled) ioWeight() int64 {
+	if c.v1 {
+		return max(number(filepath.Join(c.dir, "blkio.weight")), number(filepath.Join(c.dir, "blkio.bfq.weight")))
+	}
+	return max(field(filepath.Join(c.dir, "io.weight"), "default"), field(filepath.Join(c.dir, "io.bfq.weight"), "default"))
+}
+
 // cpus is the limit on CPU time; -1 if there is none.
 func (c controlled) cpus() float64 {
 	quota, period := number(filepath.Join(c.dir, "cpu.cfs_quota_us")), number(filepath.Join(c.dir, "cpu.cfs_period_us"))
@@ -191,10 +200,7 @@ func usage(content []byte) *Usage {
 		u.CPUs = c.cpus()
 	}
 	if c, ok := controlOf(content, "io"); ok {
-		u.IOWeight = field(filepath.Join(c.dir, "io.weight"), "default")
-		if c.v1 {
-			u.IOWeight = number(filepath.Join(c.dir, "blkio.weight"))
-		}
+		u.IOWeight = c.ioWeight()
 	}
 	if u.Memory < 0 && u.Tasks < 0 && u.CPUs < 0 {
 		return nil
@@ -219,7 +225,11 @@ func (l Limits) comparedWith(u *Usage) error {
 		u = &Usage{MemoryMax: -1, TasksMax: -1, CPUs: -1, IOWeight: -1}
 	}
 	refuse := func(name string, want, got any) error {
-		return &Error{Op: "limit", Path: fmt.Sprintf("%s=%v", name, want), Err: &unfulfilledError{"memory.max and the like of its cgroup at " + fmt.Sprint(got)}}
+		word := fmt.Sprint(got)
+		if word == "-1" {
+			word = "nothing"
+		}
+		return &Error{Op: "limit", Path: fmt.Sprintf("%s=%v", name, want), Err: &unfulfilledError{word}}
 	}
 	page := int64(os.Getpagesize())
 	switch {
@@ -235,30 +245,32 @@ func (l Limits) comparedWith(u *Usage) error {
 	return nil
 }
 
-// ownContent is like /proc/PID/cgroup of a daemon that has ended, where its
-// cgroup outlives it.
-func (r *Record) ownContent() []byte {
+// usage is that of the cgroup which is the daemon's alone, for as long as that
+// is there. In the hierarchies of version 1 that are used it has the same path.
+func (r *Record) usage() *Usage {
 	dir, id := cgroupDir(r.Cgroup)
 	if dir == "" || id != r.CgroupID || r.CgroupID == 0 {
 		return nil
 	}
-	return []byte("0::" + r.Cgroup + "\n")
+	content := "0::" + r.Cgroup + "\n"
+	for _, v1 := range []string{"memory", "pids", "cpu", "blkio"} {
+		if root := cgroupMount("cgroup", v1); root != "" {
+			if _, err := os.Stat(root + r.Cgroup); err == nil {
+				content += "1:" + v1 + ":" + r.Cgroup + "\n"
+			}
+		}
+	}
+	return usage([]byte(content))
 }
 
-// usage is that of the cgroup which is the daemon's alone.
-func (r *Record) usage() *Usage {
-	if r.Cgroup == "" {
-		return nil
+// ranOut tells whether the kernel has ended processes of the daemon because it
+// reached its limit on memory.
+func (r *Record) ranOut() bool {
+	if r.Limits == nil || r.Limits.Memory == 0 {
+		return false
 	}
-	own := r.ownContent()
-	content, err := proc.Read(procDir(r.PID)+"/cgroup", maxCgroup)
-	if err != nil || !strings.Contains(string(content), ":"+r.Cgroup+"\n") {
-		content = own
-	}
-	if own == nil || content == nil {
-		return nil
-	}
-	return usage(content)
+	u := r.usage()
+	return u != nil && u.OOMKills > 0
 }
 
 // limitCgroup sets the limits of a new cgroup of version 2.
@@ -284,7 +296,7 @@ func (l Limits) limitCgroup(dir string) error {
 		{l.Memory != 0, "memory.oom.group", "1"},
 		{l.CPUs != 0, "cpu.max", fmt.Sprintf("%d 100000", int64(math.Round(l.CPUs*100000)))},
 		{l.Tasks != 0, "pids.max", strconv.FormatInt(l.Tasks, 10)},
-		{l.IOWeight != 0, "io.weight", fmt.Sprintf("default %d", l.IOWeight)},
+		{l.IOWeight != 0, l.ioWeightFile(dir), fmt.Sprintf("default %d", l.IOWeight)},
 	} {
 		if !w.set {
 			continue
@@ -310,3 +322,13 @@ func writeControl(path, value string) error {
 }
 
 var errForkLimit = errors.New("is of a cgroup, and a fork stays in the caller's; have it held by systemd or by a cgroup of its own")
+
+// ioWeightFile is which of the two the kernel has.
+func (l Limits) ioWeightFile(dir string) string {
+	if _, err := os.Stat(filepath.Join(dir, "io.bfq.weight")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "io.weight")); err != nil {
+			return "io.bfq.weight"
+		}
+	}
+	return "io.weight"
+}

@@ -19,6 +19,8 @@ type Exit struct {
 // known how".
 func (e Exit) String() string {
 	switch {
+	case !e.Known && e.OOM:
+		return "it is not known how, but the kernel has ended a process of it, since it reached its limit on memory"
 	case !e.Known:
 		return "it is not known how"
 	case e.Signal == 0:

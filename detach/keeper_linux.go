@@ -5,6 +5,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/detachkit/detach/detach/internal/service"
 )
 
@@ -13,6 +15,7 @@ import (
 type keeper struct {
 	manager service.Manager
 	unit    string
+	memory  bool // limited: then the unit tells more when it has gone
 	own     bool // the connection is this keeper's to close
 }
 
@@ -27,17 +30,18 @@ func (p *Process) keeper(ctx context.Context, handle *os.File) keeper {
 	}
 	tells := false
 	_ = control(handle, func(fd int) error { tells = kernelTells(fd); return nil })
-	if limited := p.Record.Limits != nil && p.Record.Limits.Memory > 0; tells && !limited {
+	memory := p.Record.Limits != nil && p.Record.Limits.Memory > 0
+	if tells && !memory {
 		return keeper{}
 	}
 	if p.held != nil {
-		return keeper{manager: p.held, unit: p.Record.Unit}
+		return keeper{manager: p.held, unit: p.Record.Unit, memory: memory}
 	}
 	m, err := service.Connect(ctx, p.Record.UnitUser)
 	if err != nil {
 		return keeper{}
 	}
-	k := keeper{m, p.Record.Unit, true}
+	k := keeper{m, p.Record.Unit, memory, true}
 	// Its PID, so that it is not a later unit of the same name.
 	u, err := m.Look(ctx, k.unit)
 	if err == nil && u.PID == p.PID {
@@ -68,7 +72,7 @@ func (k keeper) exit(ctx context.Context) Exit {
 		switch {
 		case err != nil:
 			return Exit{}
-		case exitOfUnit(u).Known:
+		case exitOfUnit(u).Known && !(k.memory && exitOfUnit(u).Signal == unix.SIGKILL && u.Result != "oom-kill" && !u.Gone() && time.Now().Before(deadline)):
 			return exitOfUnit(u)
 		case u.Gone() || time.Now().After(deadline):
 			return Exit{}

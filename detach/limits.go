@@ -11,7 +11,8 @@ type Limits struct {
 	// ViaAuto takes ViaSystemd then, and ViaFork is an error.
 
 	// Memory is the most memory, in bytes: memory.max in cgroups(7). When it is
-	// reached, and nothing can be reclaimed, the kernel ends all of the daemon.
+	// reached, and nothing can be reclaimed, the kernel ends all of the daemon, or
+	// with the memory controller in version 1 one of its processes.
 	Memory int64 `json:"memory,omitempty"`
 
 	// CPUs is the most CPU time, in CPUs: 1.5 is one and a half.

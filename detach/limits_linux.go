@@ -120,9 +120,7 @@ func (l Limits) limitService(s *service.Spec) {
 // unfulfilledError means that a limit was set and is not what it was set to.
 type unfulfilledError struct{ got string }
 
-func (e *unfulfilledError) Error() string {
-	return "cannot be enforced here, the daemon had " + e.got + " and was ended"
-}
+func (e *unfulfilledError) Error() string { return "cannot be enforced here: what was set is " + e.got }
 
 // fulfilled looks at the limits of a daemon that systemd has started: where it
 // may not set one it sets the nearest that it may (setrlimit_closest and

@@ -74,6 +74,7 @@ func (p *Process) wait(ctx context.Context) (Exit, error) {
 	keeper := p.keeper(ctx, waiting)
 	defer keeper.close()
 	err = conn.Read(func(fd uintptr) bool { return hasEnded(int(fd)) })
+	ranOut := p.Record.ranOut() // before systemd removes the cgroup
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return Exit{}, ctx.Err()
 	}
@@ -90,9 +91,7 @@ func (p *Process) wait(ctx context.Context) (Exit, error) {
 	if err != nil {
 		return Exit{}, &Error{Op: "wait", Err: err}
 	}
-	if u := p.Record.usage(); exit.Signal == unix.SIGKILL && p.Record.Via == ViaCgroup && u != nil && u.OOMKills > 0 {
-		exit.OOM = true
-	}
+	exit.OOM = exit.OOM || ranOut && (!exit.Known || exit.Signal == unix.SIGKILL)
 	return exit, nil
 }
 

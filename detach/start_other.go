@@ -18,6 +18,8 @@ func (c *Cmd) start(context.Context) (*Process, error) { return nil, unsupported
 
 func (c *Cmd) outlook(context.Context) (Outlook, error) { return Outlook{}, unsupported("look at") }
 
+func (r *Record) usage() *Usage { return nil }
+
 func open(string) (*Process, error) { return nil, unsupported("open") }
 
 func signalHandle(*os.File, os.Signal) error { return unsupported("signal") }

@@ -75,7 +75,7 @@ func (l look) status(p *Process) Status {
 			s.Note = "it has ended, and left processes behind in its session"
 		}
 		if s.Usage != nil && s.Usage.OOMKills > 0 && s.Note == "" {
-			s.Note = "it has ended; the kernel has ended processes of it because it reached its limit on memory"
+			s.Note = "the kernel has ended processes of it, since it reached its limit on memory"
 		}
 		return s
 	}

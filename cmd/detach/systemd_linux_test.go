@@ -14,10 +14,17 @@ import (
 // and returns what it prints behind each line "== title".
 func inSections(t *testing.T, systemd func(testing.TB, ...string) *exec.Cmd, script string) map[string]string {
 	t.Helper()
-	cmd := systemd(t, "sh", "-c", `D=$0; say() { echo "== $*"; }; `+script, lab.Bin(t, "detach"))
+	cmd := systemd(t, "sh", "-c", sectionsPrelude+script, lab.Bin(t, "detach"))
 	cmd.Dir = "/"
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
+	return sectionsOf(t, out)
+}
+
+const sectionsPrelude = `D=$0; say() { echo "== $*"; }; `
+
+func sectionsOf(t *testing.T, out []byte) map[string]string {
+	t.Helper()
 	t.Logf("%s", out)
 	sections := map[string]string{}
 	for _, section := range strings.Split(string(out), "== ")[1:] {

@@ -164,7 +164,10 @@ func (l *looked) missing(t target, err error) {
 	case errors.Is(err, detach.ErrExited) && named:
 		l.State, l.lsb = detach.Dead, lsbDead
 		if r, err := detach.ReadRecord(t.text); err == nil {
-			l.Record, l.Checked = r, true
+			l.Record, l.Checked, l.Usage = r, true, r.Usage()
+			if l.Usage != nil && l.Usage.OOMKills > 0 {
+				l.Note = "the kernel has ended processes of it, since it reached its limit on memory"
+			}
 		}
 	case errors.Is(err, detach.ErrExited), errors.Is(err, fs.ErrNotExist):
 		l.State, l.lsb = detach.Absent, lsbAbsent
