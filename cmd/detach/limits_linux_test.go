@@ -88,7 +88,7 @@ bites() {
 	until grep -hs '^nr_throttled [1-9]' /sys/fs/cgroup/$(grep -e :cpu: -e ^0:: /proc/$(cat pid)/cgroup | head -n1 | sed 's/^[^:]*:\([^:]*\):/\1/')/cpu.stat >/dev/null || ! [ -e pid ]; do sleep .05; done
 	"$D" stop -q --timeout 0 pid; echo $?
 	say $1 io
-	"$D" $flags --io-weight 300 -- sleep 1000 >/dev/null && "$D" status pid | grep '^limits'
+	"$D" $flags --io-weight 300 -- sleep 1000 2>&1 >/dev/null && "$D" status pid | grep '^limits'
 	"$D" stop -q pid
 	say $1 memory
 	rm log; "$D" $flags --memory 32M -- sh -c 'read go; tail /dev/zero; echo went on' >/dev/null
@@ -100,7 +100,7 @@ bites() {
 	else until ls -l /proc/$w/fd | grep -q pidfd; do sleep .05; done; fi
 	"$D" send pid go 2>/dev/null; wait $w; cat waited
 	"$D" status pid | grep -e ^note -e ^state -e ^limits
-	cat log; "$D" stop -q pid; ls pid in
+	cat log; "$D" stop -q pid; ls pid in 2>/dev/null
 	say $1 left; find /sys/fs/cgroup -name 'detach-*'; pgrep -fx 'sleep 1000'; true
 }
 `
@@ -118,9 +118,9 @@ func TestUMLLimitsBite(t *testing.T) {
 	got := inUML(t, bites+`
 for via in systemd cgroup; do bites $via; done
 say auto; "$D" --memory 64M -p pid -- sleep 1000 >/dev/null; grep -o '"via": .*' pid.json; "$D" stop -q pid
-say fork; "$D" --via fork --memory 64M --tasks 3 -p pid -- sleep 1000; echo $?; ls pid
+say fork; "$D" --via fork --memory 64M --tasks 3 -p pid -- sleep 1000 2>&1; echo $?
 say asked; mkdir /sys/fs/cgroup/mine; "$D" --via cgroup --cgroup /mine -p pid -- sleep 1000 >/dev/null; cat /proc/$(cat pid)/cgroup; "$D" stop -q pid; ls -d /sys/fs/cgroup/mine
-"$D" --via cgroup --cgroup /mine --memory 64M -p pid -- sleep 1000; echo $?
+"$D" --via cgroup --cgroup /mine --memory 64M -p pid -- sleep 1000 2>&1; echo $?
 `)
 	requireBites(t, "systemd", got)
 	requireBites(t, "cgroup", got)
