@@ -315,6 +315,9 @@ func writeControl(path, value string) error {
 		defer unix.Close(fd)
 		_, err = unix.Write(fd, []byte(value))
 	}
+	if err == unix.ENOENT {
+		err = unfitError("the kernel has no such file, so it cannot be enforced")
+	}
 	if err != nil {
 		return &Error{Op: "limit", Path: path, Err: err}
 	}

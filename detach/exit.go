@@ -25,10 +25,9 @@ func (e Exit) String() string {
 		return "it is not known how"
 	case e.Signal == 0:
 		return fmt.Sprintf("exit status %d", e.Code)
+	case e.OOM:
+		return "killed by " + signalName(e.Signal) + ", out of memory: it reached its limit"
 	case e.Core:
-		if e.OOM {
-			return "killed by " + signalName(e.Signal) + ", out of memory: it reached its limit"
-		}
 		return "killed by " + signalName(e.Signal) + ", core dumped"
 	}
 	return "killed by " + signalName(e.Signal)

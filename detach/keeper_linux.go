@@ -72,7 +72,7 @@ func (k keeper) exit(ctx context.Context) Exit {
 		switch {
 		case err != nil:
 			return Exit{}
-		case exitOfUnit(u).Known && !(k.memory && exitOfUnit(u).Signal == unix.SIGKILL && u.Result != "oom-kill" && !u.Gone() && time.Now().Before(deadline)):
+		case exitOfUnit(u).Known && !k.mayTellMore(u, deadline):
 			return exitOfUnit(u)
 		case u.Gone() || time.Now().After(deadline):
 			return Exit{}
@@ -83,6 +83,13 @@ func (k keeper) exit(ctx context.Context) Exit {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// mayTellMore tells whether systemd may yet say of a killed daemon that it was
+// memory.
+func (k keeper) mayTellMore(u service.Unit, deadline time.Time) bool {
+	exit := exitOfUnit(u)
+	return k.memory && exit.Signal == unix.SIGKILL && !exit.OOM && !u.Gone() && time.Now().Before(deadline)
 }
 
 // forgetPatience is how long systemd may take to forget a unit of which nothing
