@@ -24,7 +24,7 @@ left() { find /sys/fs/cgroup -name 'detach-*' -o -name asked; }
 say killed
 mkdir $root/manager
 sh -c 'echo 0 >"$0/manager/cgroup.procs"; "$1" --via cgroup -p pid -o log -- sh -c "setsid sleep 1001 & sleep 1002" >/dev/null; sleep 1003' $root "$D" &
-until pgrep -fx 'sleep 1003' >/dev/null; do sleep .02; done
+for n in 1001 1002 1003; do until pgrep -fx "sleep $n" >/dev/null; do sleep .02; done; done
 echo 1 >$root/manager/cgroup.kill
 until ! pgrep -fx 'sleep 1003' >/dev/null; do sleep .02; done
 pgrep -af '^sleep 100' | cut -d' ' -f2- | sort
