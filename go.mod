@@ -2,7 +2,11 @@ module github.com/detachkit/detach
 
 go 1.26.0
 
-require golang.org/x/sys v0.49.0
+require (
+	github.com/coreos/go-systemd/v22 v22.7.0
+	github.com/godbus/dbus/v5 v5.1.0
+	golang.org/x/sys v0.49.0
+)
 
 require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect

@@ -59,6 +59,33 @@ type Cmd struct {
 	// Ready is when the daemon counts as started.
 	Ready Ready
 
+	// Via is how the daemon is held, so that it outlives its manager. The zero
+	// value, ViaAuto, looks at what holds the caller.
+	Via Via
+
+	// User is who the daemon is to be: "USER" or "USER:GROUP", by names or
+	// numbers; only root can, and not in a set-user-ID program. It has the
+	// user's group, or the given one, the supplementary groups of /etc/group, no
+	// capabilities and no way back. HOME, USER and LOGNAME are the user's,
+	// unless Env has other values than the caller. Stdout, Stderr and Console are
+	// handed over when they are made; such a file that there is already has to
+	// be the user's. The PID file and the record stay the caller's. With it the
+	// fork does not share the memory of the caller but copies its page tables,
+	// which takes time where that is large. Empty means the caller.
+	User string
+
+	// Cgroup is the cgroup to enter, with ViaCgroup: a path as in
+	// /proc/PID/cgroup, or the folder itself. It is made if it is missing, and
+	// then Process.Stop removes it again. Empty means one made for the daemon.
+	Cgroup string
+
+	// Limits are what it may use.
+	Limits Limits
+
+	// Strict makes every Hazard that Outlook tells an error, a *HazardError,
+	// before anything is started.
+	Strict bool
+
 	// Manager is the PID of the process that the daemon is to outlive. Zero
 	// means the caller; a launcher that a manager executes names its parent.
 	// The daemon is checked not to be its child and reported if it is, see
@@ -89,7 +116,8 @@ func Command(name string, arg ...string) *Cmd {
 //   - *RunningError: the PID file names a process that is alive
 //   - ErrExited: the program ended before it could be verified
 //   - *NotReadyError: the program did not become ready, and was stopped
-//   - errors.ErrUnsupported: not on Linux
+//   - *HazardError: with Strict, what could still end or cripple the daemon
+//   - errors.ErrUnsupported: not on Linux, or not with this Via
 func (c *Cmd) Start(ctx context.Context) (*Process, error) {
 	return c.start(ctx)
 }

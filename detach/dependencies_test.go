@@ -24,6 +24,16 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// D-Bus comes with the package systemd, which nobody else has to import.
+func TestDependenciesOfSystemd(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./systemd").Output()
+	require.NoError(t, err)
+	require.Contains(t, string(out), "github.com/godbus/dbus/v5\n", "the other test would see it")
+	for path := range strings.FieldsSeq(string(out)) {
+		require.NotEqual(t, module+"detach", path, "the driver stands beside the package")
+	}
+}
+
 // Each package of the module says in one place what it is for.
 func TestPackagesAreDocumented(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}}: {{.Doc}}", module+"...").Output()

@@ -32,10 +32,15 @@
 //     start time, and signalled through a pidfd opened before its identity was
 //     checked.
 //
+// A cgroup that is killed as a whole, which is systemd's default when it stops a
+// service, takes double-forked daemons along. With the package
+// github.com/detachkit/detach/detach/systemd imported, a daemon that is started
+// there is held by systemd as a service of its own, see Via. Cmd.Outlook tells
+// what remains.
+//
 // What it does not protect from is what holds the manager and its daemons
-// alike: a cgroup that is killed as a whole (systemd's default when it stops a
-// service), a CI runner that hunts its job's processes by an environment
-// variable, the end of a container.
+// alike: a CI runner that hunts its job's processes by an environment variable
+// (but see WithoutCookies), the end of a container.
 //
 // # How
 //

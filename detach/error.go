@@ -122,9 +122,26 @@ var (
 	// FIFO, a socket or a terminal, which does not outlive its other end.
 	ErrNotLog = errors.New("is a FIFO, a socket or a terminal, which does not outlive its other end")
 
+	// ErrNotTheirs means that a log or a console of a daemon that is to be
+	// another user's exists, and is somebody else's. It is left as it is.
+	ErrNotTheirs = errors.New("is there already and not the user's")
+
 	// ErrNotFIFO means that a path given as a console is something else.
 	ErrNotFIFO = errors.New("is not a FIFO")
 )
+
+// HazardError means that Strict forbids a start, because of these.
+type HazardError struct {
+	Hazards []Hazard
+}
+
+func (e *HazardError) Error() string {
+	words := make([]string, len(e.Hazards))
+	for i, h := range e.Hazards {
+		words[i] = h.Text
+	}
+	return strings.Join(words, "; ")
+}
 
 // InterpreterError means that the program exists, but not the interpreter that
 // it names: in its "#!" line, or as its dynamic linker.

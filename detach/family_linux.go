@@ -37,9 +37,9 @@ func (p *Process) is(q proc.Process) bool { return q.PID == p.PID && q.Start == 
 
 func isDead(q proc.Process) bool { return q.State == 'Z' || q.State == 'X' }
 
-// members are the processes of the daemon's own sessions, itself included,
-// zombies left out. Those of a process from Find are its descendants in the
-// session that it is in.
+// members are the processes of the daemon's own sessions and of the cgroup that
+// is its alone, itself included, zombies left out. Those of a process from Find
+// are its descendants in the session that it is in.
 func (p *Process) members(list []proc.Process) []proc.Process {
 	return alive(p.sessionMembers(list))
 }
@@ -66,9 +66,10 @@ func (p *Process) sessionMembers(list []proc.Process) []proc.Process {
 	for _, s := range p.sessions(list) {
 		own[s] = true
 	}
+	unit := p.Record.cgroupMembers()
 	var members []proc.Process
 	for _, q := range list {
-		if p.is(q) || own[q.Session] {
+		if p.is(q) || own[q.Session] || unit[q.PID] {
 			members = append(members, q)
 		}
 	}

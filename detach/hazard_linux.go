@@ -78,14 +78,10 @@ func (in *inspection) ciHazard() []Hazard {
 	if len(found) == 0 {
 		return nil
 	}
-	remedy := "start it with detach"
-	for _, name := range found {
-		remedy += " --unset " + name
-	}
 	return []Hazard{{
 		Code:   HazardCI,
 		Text:   "in its environment is " + enumerate(found) + ", by which a CI runner finds and kills what a job has left",
-		Remedy: remedy,
+		Remedy: "start it with detach --outlive-ci",
 	}}
 }
 
@@ -162,12 +158,8 @@ func (in *inspection) logHazard() []Hazard {
 }
 
 func (in *inspection) oomHazard() []Hazard {
-	data, err := proc.Read(in.dir+"/oom_score_adj", 64)
-	if err != nil || in.service { // systemd gives its services what their units say
-		return nil
-	}
-	score, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil || score >= 0 {
+	score, err := oomScoreAdj(in.dir)
+	if err != nil || score >= 0 || in.service && in.record.Unit == "" { // systemd gives its services what their units say
 		return nil
 	}
 	return []Hazard{{
@@ -175,4 +167,12 @@ func (in *inspection) oomHazard() []Hazard {
 		Text:   fmt.Sprintf("its oom_score_adj is %d, by itself or inherited: when memory runs out, the kernel ends others in its place", score),
 		Remedy: fmt.Sprintf("if that is not meant: choom -n 0 -p %d", in.pid),
 	}}
+}
+
+func oomScoreAdj(dir string) (int, error) {
+	data, err := proc.Read(dir+"/oom_score_adj", 64)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(data)))
 }

@@ -65,7 +65,7 @@ func (in *inspection) pidHere() string {
 // has ended, unless their values say that it must not. Jenkins looks for
 // JENKINS_NODE_COOKIE in a pipeline, and in other jobs for JENKINS_SERVER_COOKIE
 // and BUILD_ID together (hudson.util.ProcessTree); the runner of GitHub Actions
-// for RUNNER_TRACKING_ID.
+// for RUNNER_TRACKING_ID, that of Azure Pipelines for VSTS_PROCESS_LOOKUP_ID.
 func ciVariables(env []string) []string {
 	var found []string
 	harmful := func(name string) bool {
@@ -84,6 +84,9 @@ func ciVariables(env []string) []string {
 	// The job's own begins like this; another value is none, and 0 in use for that.
 	if value, _ := lookupEnv(env, "RUNNER_TRACKING_ID"); strings.HasPrefix(value, "github_") {
 		found = append(found, "RUNNER_TRACKING_ID")
+	}
+	if value, _ := lookupEnv(env, "VSTS_PROCESS_LOOKUP_ID"); strings.HasPrefix(value, "vsts_") {
+		found = append(found, "VSTS_PROCESS_LOOKUP_ID")
 	}
 	return found
 }

@@ -13,6 +13,7 @@ import (
 const (
 	wantSession  = "one of its own"
 	wantLeader   = "no session leader, which could get a controlling terminal by opening one"
+	gotService   = "session leader, as systemd starts its services"
 	wantTerminal = "none"
 	wantParent   = "PID 1, or another one that orphans are given to"
 )
@@ -111,10 +112,10 @@ func (in *inspection) checkLeader() Check {
 		c.OK, c.Got = true, "no session leader"
 	case in.isMachineInit():
 		c.OK, c.Got = true, "session leader, and PID 1"
-	case in.record.Version > 0 && in.record.Session != in.pid:
+	case in.record.Version > 0 && in.record.Session != in.pid && in.record.Unit == "":
 		c.OK, c.Got = true, "session leader by its own setsid"
 	case in.service:
-		c.OK, c.Got = true, "session leader, as systemd starts its services"
+		c.OK, c.Got = true, gotService
 	default:
 		c.Got = "session leader"
 	}

@@ -89,6 +89,9 @@ func (in *inspection) inUnit(counts func(proc.Process) bool) []int {
 // of: systemd has executed it. An orphan of such a process looks alike, but
 // has the variable of another process, or is not the eldest of the unit.
 func (in *inspection) isService() bool {
+	if in.record.Unit != "" && unitName(in.unit) == in.record.Unit {
+		return true
+	}
 	if !strings.HasSuffix(in.unit, ".service") || in.stat.Session != in.pid {
 		return false
 	}

@@ -30,6 +30,9 @@ func (p *Process) ours(list []proc.Process) bool {
 	if p.Record.Version == 0 || !p.sameBoot() {
 		return false
 	}
+	if !p.bornInGroup() { // then the number of a session counts for nothing, and what is left is in its cgroup
+		return true
+	}
 	return p.neverUsedAgain() || slices.ContainsFunc(p.members(list), p.leftBehind)
 }
 

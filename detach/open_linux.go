@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -20,6 +21,12 @@ func open(path string) (*Process, error) {
 	}
 	var identity *Identity
 	if named.record != nil {
+		if named.record.isPending() {
+			if err := named.record.complete(context.Background()); err != nil {
+				return nil, &Error{Op: "open", Path: path, Err: err}
+			}
+			named.pid = named.record.PID
+		}
 		identity = &named.record.Identity
 	}
 	pidfd, stat, known, err := openAlive(named.pid, identity)
@@ -63,7 +70,7 @@ func readNamed(path string) (named, error) {
 	if err != nil {
 		return named{}, err
 	}
-	if pid == 0 {
+	if pid == 0 && record == nil {
 		return named{}, &Error{Op: "open", Path: path, Err: unix.ENOENT}
 	}
 	return named{pid, record, absolute(path)}, nil

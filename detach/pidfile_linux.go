@@ -171,7 +171,10 @@ func (f *pidFile) read() (pid int, record *Record, err error) {
 	if err != nil {
 		return 0, nil, &Error{Op: "open", Path: f.path + ".json", Err: err}
 	}
-	if r.PID != pid {
+	switch {
+	case pid == 0 && r.Unit != "": // its start was killed before the PID file was in place
+		return r.PID, &r, nil
+	case r.PID != pid:
 		return pid, nil, nil // of an earlier daemon
 	}
 	return pid, &r, nil
@@ -195,10 +198,19 @@ func (f *pidFile) readFile(name string, limit int64) ([]byte, error) {
 }
 
 // claim refuses the start while the process that the file names is alive.
-func (f *pidFile) claim() error {
+func (f *pidFile) claim(ctx context.Context) error {
 	pid, record, err := f.read()
-	if err != nil || pid == 0 {
+	if err != nil || pid == 0 && record == nil {
 		return err
+	}
+	if record != nil && record.isPending() {
+		switch err := record.complete(ctx); {
+		case err == ErrExited:
+			return nil
+		case err != nil:
+			return &Error{Op: "look at", Path: f.path, Err: err}
+		}
+		pid = record.PID
 	}
 	var identity *Identity
 	if record != nil {
@@ -223,6 +235,7 @@ func (f *pidFile) claim() error {
 	if len(left) > 0 {
 		return &Error{Op: "start with", Path: f.path, Err: &RunningError{PID: pid, Left: left}}
 	}
+	record.removeCgroup(ctx, 0) // the new one may have the same
 	return nil
 }
 
@@ -281,6 +294,35 @@ func (f *pidFile) discard() error {
 	return nil
 }
 
+// announce puts the record of an intention in place, and prepares another one
+// with its full size.
+func (f *pidFile) announce(pending, draft []byte) (err error) {
+	if err = f.commit(pending); err != nil {
+		return err
+	}
+	unix.Close(f.next)
+	if f.next, err = f.create(f.nextName()); err != nil {
+		return err
+	}
+	return f.write(draft)
+}
+
+// place puts the PID file in place.
+func (f *pidFile) place(pid int) error {
+	data := []byte(strconv.Itoa(pid) + "\n")
+	n, err := unix.Pwrite(f.temp, data, 0)
+	if err == nil && n < len(data) {
+		err = unix.ENOSPC
+	}
+	if err == nil {
+		err = unix.Renameat(f.dir, f.tempName(), f.dir, f.name)
+	}
+	if err != nil {
+		return &Error{Op: "write PID file", Path: f.path, Err: err}
+	}
+	return nil
+}
+
 // commit puts the record in place.
 func (f *pidFile) commit(record []byte) error {
 	if err := f.write(record); err != nil {
@@ -332,7 +374,11 @@ func removePIDFile(ctx context.Context, path string, r Record) error {
 		return err
 	}
 	pid, record, err := f.read()
-	if err != nil || pid != r.PID || record != nil && record.Identity != r.Identity {
+	same := pid == r.PID && (record == nil || record.Identity == r.Identity)
+	if record != nil && record.isPending() {
+		same = record.Unit == r.Unit && record.BootID == r.BootID
+	}
+	if err != nil || !same {
 		return err
 	}
 	return f.discard()

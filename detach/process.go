@@ -3,6 +3,8 @@ package detach
 import (
 	"context"
 	"os"
+
+	"github.com/detachkit/detach/detach/internal/service"
 )
 
 // Process is a daemon that was started, or found again. It holds a pidfd, see
@@ -14,9 +16,10 @@ type Process struct {
 	Record Record // what is known of it
 	Report Report // what was seen at the start; empty after Open
 
-	handle  *os.File // the pidfd; nil of a daemon that has ended before it was found
-	pidFile string   // as an absolute path where it could be told
-	guessed bool     // by its PID alone: it may be another process
+	handle  *os.File        // the pidfd; nil of a daemon that has ended before it was found
+	pidFile string          // as an absolute path where it could be told
+	held    service.Manager // while Start has a connection to what holds it
+	guessed bool            // by its PID alone: it may be another process
 }
 
 // Open finds the daemon that a PID file names, or the record beside it, such as

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/service"
 )
 
 func newHandle(pidfd int) *os.File {
@@ -45,6 +47,13 @@ func signalHandle(handle *os.File, sig os.Signal) error {
 	return nil
 }
 
+// heldBy notes the connection by which it can be asked how the daemon ended.
+func (p *Process) heldBy(m service.Manager) {
+	if p != nil {
+		p.held = m
+	}
+}
+
 // wait lets the runtime's poller wait, on a descriptor of its own: the deadline
 // by which the context ends it must not end another Wait.
 func (p *Process) wait(ctx context.Context) (Exit, error) {
@@ -62,7 +71,10 @@ func (p *Process) wait(ctx context.Context) (Exit, error) {
 	if err != nil {
 		return Exit{}, &Error{Op: "wait", Err: err}
 	}
+	keeper := p.keeper(ctx, waiting)
+	defer keeper.close()
 	err = conn.Read(func(fd uintptr) bool { return hasEnded(int(fd)) })
+	ranOut := p.Record.ranOut() // before systemd removes the cgroup
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return Exit{}, ctx.Err()
 	}
@@ -71,12 +83,15 @@ func (p *Process) wait(ctx context.Context) (Exit, error) {
 	}
 	var exit Exit
 	err = control(waiting, func(fd int) error {
-		exit = awaitExit(ctx, fd, p.Identity())
+		if exit = keeper.exit(ctx); !exit.Known {
+			exit = awaitExit(ctx, fd, p.Identity())
+		}
 		return nil
 	})
 	if err != nil {
 		return Exit{}, &Error{Op: "wait", Err: err}
 	}
+	exit.OOM = exit.OOM || ranOut && (!exit.Known || exit.Signal == unix.SIGKILL)
 	return exit, nil
 }
 
@@ -118,5 +133,6 @@ func (p *Process) kill(ctx context.Context) error {
 	if _, err := p.Wait(ctx); err != nil {
 		return err
 	}
+	p.Record.removeCgroup(ctx, 0)
 	return removePIDFile(ctx, p.pidFile, p.Record)
 }

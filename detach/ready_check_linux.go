@@ -86,6 +86,16 @@ func (r *Ready) check() error {
 	return nil
 }
 
+// wantsFD returns a condition that needs a descriptor, or nil.
+func (r *Ready) wantsFD() fmt.Stringer {
+	for _, c := range r.When {
+		if fd, ok := c.(NotifyFD); ok {
+			return fd
+		}
+	}
+	return nil
+}
+
 // wantsLog returns a condition that needs a log file, or nil.
 func (r *Ready) wantsLog() fmt.Stringer {
 	for _, c := range r.When {

@@ -13,7 +13,7 @@ type Record struct {
 	Version int `json:"detach"` // of this format: 1
 	Identity
 	Session int       `json:"session"` // also the process group it was born in
-	Via     string    `json:"via"`     // how it is held: "fork"
+	Via     Via       `json:"via"`     // how it is held
 	Path    string    `json:"path"`    // of the program
 	Command []string  `json:"command"` // argv
 	Dir     string    `json:"dir"`     // working directory
@@ -32,6 +32,19 @@ type Record struct {
 	// this daemon, until they are rotated.
 	StdoutFrom int64 `json:"stdout_from,omitempty"`
 	StderrFrom int64 `json:"stderr_from,omitempty"`
+
+	// What holds it with ViaSystemd. A record with a unit and no PID is one
+	// of a start that was killed before it knew more: the unit tells.
+	Unit     string `json:"unit,omitempty"`      // such as "detach-server-0123456789abcdef.service"
+	UnitUser int    `json:"unit_user,omitempty"` // whose service manager: a user's number, or 0 for the machine's
+
+	// The cgroup that is the daemon's alone, as in /proc/PID/cgroup, and the
+	// number of its inode.
+	Cgroup   string `json:"cgroup,omitempty"`
+	CgroupID uint64 `json:"cgroup_id,omitempty"`
+
+	User   string  `json:"user,omitempty"`   // see Cmd.User
+	Limits *Limits `json:"limits,omitempty"` // see Cmd.Limits; nil if there are none
 
 	StopConsole string `json:"stop_console,omitempty"` // see Cmd.StopConsole
 
@@ -70,8 +83,12 @@ func (r *Record) encode() ([]byte, error) {
 // another program's JSON file must not be taken for it and overwritten.
 func parseRecord(data []byte) (Record, error) {
 	var r Record
-	if json.Unmarshal(data, &r) != nil || r.Version < 1 || r.PID < 1 {
+	if json.Unmarshal(data, &r) != nil || r.Version < 1 || r.PID < 1 && !r.isPending() {
 		return Record{}, ErrNotRecord
 	}
 	return r, nil
 }
+
+// isPending tells whether a record is only of an intention: systemd has been
+// asked for the unit, or is about to be.
+func (r *Record) isPending() bool { return r.Unit != "" && r.PID == 0 }

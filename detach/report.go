@@ -53,8 +53,9 @@ const (
 	// is still in its process tree.
 	HazardReaper HazardCode = "reaper"
 
-	// HazardOutputLost: standard output or error was a terminal and no log
-	// file was given, so what the daemon prints is lost.
+	// HazardOutputLost: standard output or error was a terminal (or, as Outlook
+	// tells too, a pipe or a socket) and no log file was given, so what the
+	// daemon prints is lost.
 	HazardOutputLost HazardCode = "output-lost"
 
 	// HazardSubreaper: it was adopted by a process that is no init. It is in
@@ -76,8 +77,25 @@ const (
 	// logind.conf(5)).
 	HazardCgroup HazardCode = "cgroup"
 
+	// HazardLinger: it is below the systemd of a user who does not linger (see
+	// loginctl(1)), and ends with that at the last logout.
+	HazardLinger HazardCode = "linger"
+
+	// HazardMemory: it shares a limit on memory with its manager, by their
+	// cgroup: the kernel ends one of them, or all (memory.oom.group), when
+	// together they reach it.
+	HazardMemory HazardCode = "memory"
+
+	// HazardUnreaped: PID 1, or who else adopts orphans here, does not reap
+	// them: once it has ended, its PID and its entry in /proc stay.
+	HazardUnreaped HazardCode = "unreaped"
+
+	// HazardEnvironmentLost: it has not all of the environment, because systemd
+	// does not pass on such names.
+	HazardEnvironmentLost HazardCode = "environment-lost"
+
 	// HazardCI: variables in its environment by which a CI runner finds and
-	// kills the processes that a job has left (Jenkins, GitHub Actions).
+	// kills the processes that a job has left, see Cookies.
 	HazardCI HazardCode = "ci"
 
 	// HazardNamespace: it is in the PID namespace of a container. When PID 1

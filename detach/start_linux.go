@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +33,12 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	defer ready.close()
-	p, file, err := c.launch(ctx, ready)
+	h, err := c.hold(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	p, file, err := c.launch(ctx, ready, h)
 	var ended *endedError
 	if errors.As(err, &ended) && len(c.Ready.When) > 0 {
 		var e *Error
@@ -43,6 +48,7 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer p.heldBy(nil)
 	defer file.close()
 	if len(c.Ready.When) == 0 {
 		return p, nil
@@ -60,8 +66,12 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 
 // launch starts and verifies the program. The file that it returns, nil if
 // there is none, is locked.
-func (c *Cmd) launch(ctx context.Context, ready *readying) (_ *Process, _ *pidFile, err error) {
-	env := ready.environ(c.env())
+func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Process, _ *pidFile, err error) {
+	user, err := c.account()
+	if err != nil {
+		return nil, nil, err
+	}
+	env := ready.environ(user.environ(c.env()))
 	path, err := c.find(env)
 	if err != nil {
 		return nil, nil, err
@@ -70,17 +80,34 @@ func (c *Cmd) launch(ctx context.Context, ready *readying) (_ *Process, _ *pidFi
 	if c.Umask != nil {
 		spec.Umask = *c.Umask
 	}
+	if user != nil {
+		spec.User = &user.User
+	}
+	c.Limits.limit(spec)
 	if ready.write >= 0 {
 		spec.Notify = &doublefork.Notify{FD: ready.write, As: ready.as}
 	}
 	record := c.record(path)
+	record.Via = h.via
+	if h.via == ViaSystemd {
+		if err := c.unfit(&record, env, h.user); err != nil && !h.auto {
+			return nil, nil, err
+		} else if err != nil {
+			h.fork(err)
+			record.Via = ViaFork
+		}
+	}
+	hazards := append(c.placeHazards(h, env), h.hazards...)
+	if c.Strict && len(hazards) > 0 {
+		return nil, nil, &Error{Op: "start", Path: c.Path, Err: &HazardError{hazards}}
+	}
 	if log := c.Ready.wantsLog(); log != nil && len(record.logs()) == 0 {
 		return nil, nil, &Error{Op: "ready", Path: log.String(), Err: ErrNoLog}
 	}
 
 	var file *pidFile
 	if c.PIDFile != "" {
-		if file, err = c.claimPIDFile(ctx, record); err != nil {
+		if file, err = c.claimPIDFile(ctx, &record); err != nil {
 			return nil, nil, err
 		}
 		defer func() {
@@ -90,7 +117,7 @@ func (c *Cmd) launch(ctx context.Context, ready *readying) (_ *Process, _ *pidFi
 			}
 		}()
 	}
-	stdio, err := openStdio(c)
+	stdio, err := openStdio(c, user)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,34 +132,101 @@ func (c *Cmd) launch(ctx context.Context, ready *readying) (_ *Process, _ *pidFi
 		}
 		spec.PIDFile = &doublefork.PIDFile{Dir: file.dir, Temp: file.tempName(), Name: file.name, FD: file.temp}
 	}
-	daemon, err := doublefork.Start(spec)
-	if err != nil {
-		if file != nil {
-			_ = file.discard() // killed after it was in place
+	var cgroup *ownCgroup
+	if h.via == ViaCgroup {
+		if cgroup, err = c.makeCgroup(&record, file); err != nil {
+			return nil, nil, err
 		}
-		return nil, nil, c.forkError(path, err)
+		defer func() {
+			if cgroup.close(); err != nil {
+				cgroup.remove()
+			}
+		}()
+		spec.Cgroups = cgroup.procs
+		record.noteOwnCgroup(cgroup)
+		hazards = append(hazards, h.staysIn(ctx, cgroup)...)
+	}
+	daemon, lost, err := c.bear(ctx, h, spec, &record, file)
+	if err != nil {
+		return nil, nil, err
 	}
 	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD), pidFile: record.PIDFile}
-	if err = p.confirm(daemon, c.manager(), file); err != nil {
+	p.heldBy(h.manager)
+	if err = p.confirm(daemon, c.manager(), cgroup, file); err != nil {
 		if errors.Is(err, ErrExited) && len(c.Ready.When) > 0 {
 			exit, _ := p.wait(ctx) // as later
 			err = &Error{Op: "verify", Path: record.Path, Err: &endedError{exit}}
 		}
 		return nil, nil, p.undo(file, err)
 	}
-	p.Report.Hazards = append(p.Report.Hazards, stdio.hazards...)
+	if h.via != ViaSystemd { // the daemon was checked for it
+		hazards = slices.DeleteFunc(hazards, func(z Hazard) bool { return z.Code == HazardReaper })
+	}
+	p.Report.Hazards = slices.Concat(p.Report.Hazards, hazards, lost, stdio.hazards)
 	return p, file, nil
 }
 
-// endedError is ErrExited of a program that ended before it was looked at.
-type endedError struct{ exit Exit }
+// bear starts the program as it is to be held. Where auto may not have it from
+// systemd it is forked.
+func (c *Cmd) bear(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, []Hazard, error) {
+	if h.via == ViaSystemd {
+		daemon, lost, err := c.bearService(ctx, h, spec, record, file)
+		if err == nil || !h.auto || !mayForkAfter(err) {
+			return daemon, lost, err
+		}
+		h.fork(errors.Unwrap(err))
+		record.Via, record.Unit, record.UnitUser = ViaFork, "", 0
+		if c.Strict {
+			return daemon, nil, &Error{Op: "start", Path: c.Path, Err: &HazardError{h.hazards}}
+		}
+		lost = h.hazards
+		daemon, err = c.bearFork(spec, file)
+		return daemon, lost, err
+	}
+	daemon, err := c.bearFork(spec, file)
+	return daemon, nil, err
+}
 
-func (e *endedError) Error() string { return ErrExited.Error() }
-func (e *endedError) Unwrap() error { return ErrExited }
+func (c *Cmd) bearFork(spec *doublefork.Spec, file *pidFile) (doublefork.Process, error) {
+	daemon, err := doublefork.Start(spec)
+	if err != nil {
+		if file != nil {
+			_ = file.discard() // killed after it was in place
+		}
+		return daemon, c.forkError(spec.Path, err)
+	}
+	return daemon, nil
+}
+
+// bearService has its intention on record before systemd is asked. So at every
+// instant the daemon runs and there is a record that leads to it, or neither.
+func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, []Hazard, error) {
+	if record.Unit == "" {
+		record.Unit, record.UnitUser = unitNameOf(record, file), h.user
+	}
+	if file != nil {
+		draft, err := record.draft()
+		pending := *record
+		pending.BootID, _ = proc.BootID()
+		data, pendingErr := pending.encode()
+		if err = errors.Join(err, pendingErr); err != nil {
+			return doublefork.Process{}, nil, &Error{Op: "encode", Path: file.path + ".json", Err: err}
+		}
+		if err := file.announce(data, draft); err != nil {
+			return doublefork.Process{}, nil, err
+		}
+	}
+	service, lost := c.serviceSpec(spec, record)
+	daemon, err := c.startService(ctx, h, service, file)
+	if err != nil && file != nil && !mayRunAfter(err) {
+		_ = file.discard()
+	}
+	return daemon, lost, err
+}
 
 // check refuses what cannot work before anything is touched.
 func (c *Cmd) check() error {
-	for _, s := range append([]string{c.Path, c.Dir, c.PIDFile, c.Stdin, c.Stdout, c.Stderr, c.Console, c.StopConsole}, c.Args...) {
+	for _, s := range append([]string{string(c.Via), c.Path, c.Dir, c.PIDFile, c.Stdin, c.Stdout, c.Stderr, c.Console, c.StopConsole, c.User, c.Cgroup}, c.Args...) {
 		if strings.ContainsRune(s, 0) {
 			return &Error{Op: "argument", Path: strings.ReplaceAll(s, "\x00", `\0`), Err: unix.EINVAL}
 		}
@@ -157,6 +251,9 @@ func (c *Cmd) check() error {
 	}
 	if c.StopConsole != "" && c.Console == "" {
 		return &Error{Op: "stop console", Path: c.StopConsole, Err: ErrNoConsole}
+	}
+	if err := c.Limits.check(); err != nil {
+		return err
 	}
 	if err := checkLine(c.StopConsole); err != nil {
 		return &Error{Op: "stop console", Path: c.StopConsole, Err: err}
@@ -207,7 +304,6 @@ func (c *Cmd) record(path string) Record {
 	}
 	r := Record{
 		Version:     recordVersion,
-		Via:         "fork",
 		Path:        absolute(path),
 		Command:     c.args(),
 		Dir:         absolute("."),
@@ -217,6 +313,8 @@ func (c *Cmd) record(path string) Record {
 		Console:     absolute(c.Console),
 		PIDFile:     absolute(c.PIDFile),
 		Started:     time.Now().UTC(),
+		User:        c.User,
+		Limits:      c.limitsForRecord(),
 		StopConsole: c.StopConsole,
 		Forks:       forks(),
 	}
@@ -231,7 +329,7 @@ func (c *Cmd) record(path string) Record {
 
 // claimPIDFile makes sure, for as long as the file is not closed, that no other
 // daemon has it, and prepares the new one.
-func (c *Cmd) claimPIDFile(ctx context.Context, r Record) (_ *pidFile, err error) {
+func (c *Cmd) claimPIDFile(ctx context.Context, r *Record) (_ *pidFile, err error) {
 	file, err := openPIDDir(c.resolve(c.PIDFile))
 	if err != nil {
 		return nil, err
@@ -250,19 +348,16 @@ func (c *Cmd) claimPIDFile(ctx context.Context, r Record) (_ *pidFile, err error
 	if err = file.lockAgain(ctx); err != nil {
 		return nil, err
 	}
-	if err = file.claim(); err != nil {
+	if err = file.claim(ctx); err != nil {
 		return nil, err
 	}
-	boot, err := proc.BootID()
-	if err != nil && !errors.Is(err, unix.ENOENT) {
+	if _, err := proc.BootID(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return nil, &Error{Op: "read", Path: "boot_id", Err: err}
 	}
-	// As long as it can become.
-	r.Identity = Identity{PID: math.MaxInt32, Start: math.MaxUint64, BootID: boot}
-	r.Session = math.MaxInt32
-	r.Forks = math.MaxUint64
-	r.StdoutFrom, r.StderrFrom = math.MaxInt64, math.MaxInt64
-	draft, err := r.encode()
+	if r.Via == ViaSystemd {
+		r.Unit, r.UnitUser = unitNameOf(r, file), unix.Geteuid()
+	}
+	draft, err := r.draft()
 	if err != nil {
 		return nil, &Error{Op: "encode", Path: file.path + ".json", Err: err}
 	}
@@ -287,6 +382,16 @@ func (c *Cmd) forkError(path string, err error) error {
 		e.Path = cmp.Or(c.Stderr, c.Stdout)
 	case doublefork.WritePIDFile, doublefork.PlacePIDFile:
 		e.Path = c.resolve(c.PIDFile)
+	case doublefork.EnterCgroup:
+		e.Path = cmp.Or(c.Cgroup, "of its own")
+	case doublefork.SetLimit:
+		e.Path = c.Limits.rlimitWords()
+	case doublefork.SetNice:
+		e.Path = strconv.Itoa(*c.Limits.Nice)
+	case doublefork.SetOOMScore:
+		e.Path = strconv.Itoa(*c.Limits.OOMScoreAdj)
+	case doublefork.SetGroups, doublefork.SetGID, doublefork.SetUID, doublefork.DropCapabilities:
+		e.Path = c.User
 	case doublefork.Exec:
 		e.Path = path
 		if step.Errno == unix.ENOENT {
@@ -297,15 +402,33 @@ func (c *Cmd) forkError(path string, err error) error {
 }
 
 // confirm verifies the daemon and writes its record.
-func (p *Process) confirm(d doublefork.Process, manager int, file *pidFile) error {
-	report, stat, err := verify(d, manager)
+func (p *Process) confirm(d doublefork.Process, manager int, cgroup *ownCgroup, file *pidFile) error {
+	report, stat, err := verify(d, manager, p.Record.Unit)
 	if err != nil {
 		return &Error{Op: "verify", Path: p.Record.Path, Err: err}
+	}
+	if cgroup != nil {
+		check := checkCgroup(d.PID, cgroup)
+		if report.Checks = append(report.Checks, check); !check.OK {
+			if hasEnded(d.PIDFD) { // a zombie is in none
+				return &Error{Op: "verify", Path: p.Record.Path, Err: ErrExited}
+			}
+			return &Error{Op: "verify", Path: p.Record.Path, Err: fmt.Errorf("%w: cgroup: %s, want %s", ErrNotDetached, check.Got, check.Want)}
+		}
 	}
 	boot, _ := proc.BootID()
 	p.Report = report
 	p.Record.Identity = Identity{PID: d.PID, Start: stat.Start, BootID: boot}
 	p.Record.Session = d.Intermediate
+	if p.Record.Unit != "" {
+		p.Record.Session = d.PID // systemd has made it
+		p.Record.noteCgroup()
+		if l := p.Record.Limits; l != nil {
+			if err := l.fulfilled(d.PID); err != nil {
+				return err
+			}
+		}
+	}
 	if file == nil {
 		return nil
 	}
@@ -313,7 +436,10 @@ func (p *Process) confirm(d doublefork.Process, manager int, file *pidFile) erro
 	if err != nil {
 		return &Error{Op: "encode", Path: file.path + ".json", Err: err}
 	}
-	return file.commit(data)
+	if err := file.commit(data); err != nil || p.Record.Unit == "" {
+		return err
+	}
+	return file.place(d.PID)
 }
 
 // undo ends a daemon that must not stay, and returns why it must not. The lock
@@ -325,6 +451,13 @@ func (p *Process) undo(file *pidFile, reason error) error {
 		return &Error{Op: "kill", Path: strconv.Itoa(p.PID), Err: fmt.Errorf("%w, after: %w", err, reason)}
 	}
 	_ = control(p.handle, func(fd int) error { reapEnded(fd); return nil })
+	if p.Record.Unit != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), namePatience)
+		defer cancel()
+		if err := p.held.Stop(ctx, p.Record.Unit); err != nil {
+			return &Error{Op: "stop", Path: p.Record.Unit, Err: fmt.Errorf("%w, after: %w", err, reason)}
+		}
+	}
 	if file != nil {
 		_ = file.discard()
 	}

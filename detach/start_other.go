@@ -16,6 +16,10 @@ func unsupported(op string) error {
 
 func (c *Cmd) start(context.Context) (*Process, error) { return nil, unsupported("start") }
 
+func (c *Cmd) outlook(context.Context) (Outlook, error) { return Outlook{}, unsupported("look at") }
+
+func (r *Record) usage() *Usage { return nil }
+
 func open(string) (*Process, error) { return nil, unsupported("open") }
 
 func openEnded(string) (*Process, error) { return nil, unsupported("open") }

@@ -37,6 +37,9 @@ type Status struct {
 	// behind in its session: they are then what Processes counts.
 	Left []int `json:"left,omitempty"`
 
+	// Usage is that of its cgroup, where that is its alone; nil otherwise.
+	Usage *Usage `json:"usage,omitempty"`
+
 	Logs []Log  `json:"logs,omitempty"`
 	Note string `json:"note,omitempty"` // what is worth knowing, in words
 }

@@ -49,6 +49,11 @@ func (l look) around(p *Process) []proc.Process {
 	if ok && self.Session != p.Record.Session {
 		list = append(list, l.bySession[self.Session]...)
 	}
+	for pid := range p.Record.cgroupMembers() {
+		if q, ok := l.byPID[pid]; ok && !slices.ContainsFunc(list, func(r proc.Process) bool { return r.PID == pid }) {
+			list = append(list, q)
+		}
+	}
 	return list
 }
 
@@ -71,8 +76,12 @@ func (l look) status(p *Process) Status {
 		s.CPU += time.Duration(q.User+q.System) * (time.Second / ticksPerSecond)
 		s.RSS += q.RSS * int64(os.Getpagesize())
 	}
+	s.Usage = p.Record.usage()
 	if ended {
 		slices.Sort(s.Left)
+		if s.Usage != nil && s.Usage.OOMKills > 0 && s.Note == "" {
+			s.Note = "the kernel has ended processes of it, since it reached its limit on memory"
+		}
 		return s
 	}
 	s.State = Running

@@ -28,7 +28,8 @@ func (s *stdio) keep(fd int, err error) (int, error) {
 	return fd, err
 }
 
-func openStdio(c *Cmd) (s *stdio, err error) {
+// openStdio opens them for the caller, or for another user.
+func openStdio(c *Cmd, user *account) (s *stdio, err error) {
 	s = &stdio{}
 	defer func() {
 		if err != nil {
@@ -39,19 +40,21 @@ func openStdio(c *Cmd) (s *stdio, err error) {
 	if err != nil {
 		return s, &Error{Op: "open", Path: "/dev/null", Err: err}
 	}
-	if s.fds[0], err = s.input(c, null); err != nil {
+	if s.fds[0], err = s.input(c, user, null); err != nil {
 		return s, err
 	}
 	if c.Stdout == "" && c.Stderr == "" {
 		return s, s.inherit(null)
 	}
-	return s, s.logs(c)
+	return s, s.logs(c, user)
 }
 
-func (s *stdio) input(c *Cmd, null int) (int, error) {
+func (s *stdio) input(c *Cmd, user *account, null int) (int, error) {
 	switch {
 	case c.Console != "" && c.Stdin != "":
 		return -1, &Error{Op: "console", Path: c.Console, Err: fmt.Errorf("excludes a standard input file: %w", unix.EINVAL)}
+	case c.Console != "" && user != nil:
+		return s.keep(user.openConsole(c.resolve(c.Console)))
 	case c.Console != "":
 		return s.keep(openConsole(c.resolve(c.Console)))
 	case c.Stdin != "":
@@ -60,13 +63,17 @@ func (s *stdio) input(c *Cmd, null int) (int, error) {
 	return null, nil
 }
 
-func (s *stdio) logs(c *Cmd) error {
+func (s *stdio) logs(c *Cmd, user *account) error {
 	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT
+	open := openFile
+	if user != nil {
+		open = user.openLog
+	}
 	for i, path := range []string{c.Stdout, c.Stderr} {
 		if path == "" {
 			continue
 		}
-		fd, err := s.keep(openFile(c.resolve(path), flags, 0o640))
+		fd, err := s.keep(open(c.resolve(path), flags, 0o640))
 		if err != nil {
 			return err
 		}

@@ -128,6 +128,7 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 	}
 	s.result.Exit = s.exit
 	s.result.How = s.how()
+	p.forget(ctx)
 	return s.result, removePIDFile(ctx, p.pidFile, p.Record)
 }
 
@@ -290,6 +291,9 @@ func (s *stopping) belongs(q proc.Process) bool {
 		if stat, err := proc.ReadStat(m.PID); err == nil && stat.Start == m.Start && stat.Session == m.Session {
 			return true // a zombie
 		}
+	}
+	if s.p.Record.cgroupMembers()[q.PID] {
+		return true
 	}
 	return false
 }

@@ -15,7 +15,8 @@ import (
 // verify looks at a new daemon from outside. The report is worth something
 // only if the error is nil: otherwise the daemon was not seen, or not as it
 // has to be.
-func verify(d doublefork.Process, manager int) (Report, proc.Stat, error) {
+// A unit is the one that it has to be in, if any.
+func verify(d doublefork.Process, manager int, unit string) (Report, proc.Stat, error) {
 	stat, err := readExeced(d.PID, d.PIDFD)
 	if hasEnded(d.PIDFD) {
 		return Report{}, stat, ErrExited
@@ -24,14 +25,20 @@ func verify(d doublefork.Process, manager int) (Report, proc.Stat, error) {
 	if err != nil {
 		return Report{}, stat, fmt.Errorf("PID %d is hidden in /proc: %w", d.PID, err)
 	}
+	if unit != "" && stat.Parent == manager { // of a service that systemd has executed the caller is one as well
+		manager = os.Getpid()
+	}
 	report := Report{Checks: []Check{
 		checkExec(stat),
 		checkSession(stat, manager),
-		checkLeader(stat, d),
+		checkLeader(stat, d, unit),
 		checkTerminal(stat, d),
 		checkParent(stat, d, manager),
 		{Name: "alive", OK: true, Got: "state " + string(stat.State), Want: "not ended"},
 	}}
+	if unit != "" {
+		report.Checks = append(report.Checks, checkUnit(d.PID, unit))
+	}
 	if isManager(stat.Parent, manager) {
 		report.Hazards = append(report.Hazards, reaperHazard(stat.Parent))
 	}
@@ -88,9 +95,11 @@ func checkSession(s proc.Stat, manager int) Check {
 // A session leader can get a controlling terminal by opening one. A program
 // may make a session of its own as soon as it runs; that is its own affair and
 // tells nothing of how it was started.
-func checkLeader(s proc.Stat, d doublefork.Process) Check {
+func checkLeader(s proc.Stat, d doublefork.Process, unit string) Check {
 	c := Check{Name: "leader", OK: d.PID != d.Intermediate, Got: "no session leader", Want: "no session leader"}
 	switch {
+	case unit != "" && s.Session == d.PID:
+		c.Got = gotService
 	case !c.OK:
 		c.Got = "session leader"
 	case s.Session == d.PID:

@@ -67,7 +67,7 @@ func TestVerifyRefuses(t *testing.T) {
 	require.NoError(t, err)
 	defer unix.Close(pidfd)
 	self.PIDFD = pidfd
-	report, _, err := verify(self, self.PID)
+	report, _, err := verify(self, self.PID, "")
 	require.ErrorIs(t, err, ErrNotDetached)
 	failed := map[string]bool{}
 	for _, c := range report.Checks {

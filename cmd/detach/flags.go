@@ -20,7 +20,7 @@ type options struct {
 func parse(args []string) (*options, error) {
 	o := &options{}
 	var set, unset []string
-	var clean bool
+	var clean, outliveCI bool
 	flags := newFlags("detach")
 	flags.text(&o.cmd.Dir, "C", "chdir")
 	flags.text(&o.cmd.Stdout, "o", "stdout")
@@ -32,6 +32,15 @@ func parse(args []string) (*options, error) {
 	flags.value(func(s string) error { return parseVariable(s, &set) }, "E", "env")
 	flags.value(func(s string) error { return parseName(s, &unset) }, "", "unset")
 	flags.toggle(&clean, "", "clean-env")
+	flags.toggle(&outliveCI, "", "outlive-ci")
+	flags.value(func(s string) (err error) {
+		o.cmd.Via, err = parseVia(s)
+		return err
+	}, "", "via")
+	flags.text(&o.cmd.Cgroup, "", "cgroup")
+	flags.text(&o.cmd.User, "", "user")
+	limitFlags(flags, &o.cmd.Limits)
+	flags.toggle(&o.cmd.Strict, "", "strict")
 	flags.text(&o.cmd.StopConsole, "", "stop-console")
 	flags.value(func(s string) error {
 		c, err := parseCondition(s)
@@ -75,19 +84,22 @@ func parse(args []string) (*options, error) {
 		return nil, &usageError{"--fail, --timeout and --keep go with --ready", "such as --ready alive=2s"}
 	}
 	o.cmd.Path, o.cmd.Args = command[0], command
-	o.cmd.Env = environment(clean, unset, set)
+	o.cmd.Env = environment(clean, unset, set, outliveCI)
 	o.cmd.Manager = manager()
 	return o, nil
 }
 
 // manager is the parent of detach, which the daemon is to outlive. PID 1 of the
 // machine is none: it outlives everything, and a parent that has ended leaves
-// its children to it. PID 1 of a container is one.
+// its children to it. PID 1 of a container is one, unless that is a systemd.
 func manager() int {
 	const initial = "pid:[4026531836]" // PROC_PID_INIT_INO, linux/proc_ns.h
 	parent := os.Getppid()
 	if parent > 1 {
 		return parent
+	}
+	if exists("/run/systemd/system") { // sd_booted(3)
+		return 0
 	}
 	if namespace, err := os.Readlink("/proc/self/ns/pid"); parent == 1 && err == nil && namespace != initial {
 		return parent
@@ -122,10 +134,13 @@ func parseName(s string, to *[]string) error {
 
 // environment is the caller's, or none, without what is unset, with what is
 // set; the later of two settings counts.
-func environment(clean bool, unset, set []string) []string {
+func environment(clean bool, unset, set []string, outliveCI bool) []string {
 	env := []string{}
 	if !clean {
 		env = detach.Environ()
+	}
+	if outliveCI {
+		env = detach.WithoutCookies(env)
 	}
 	remove := func(name string) {
 		env = slices.DeleteFunc(env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })

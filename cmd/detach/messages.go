@@ -85,7 +85,17 @@ func hintFor(err error) string {
 	if errors.As(err, &notReady) {
 		return notReadyHint(notReady)
 	}
+	var hazards *detach.HazardError
+	if errors.As(err, &hazards) {
+		return hazardHint(hazards)
+	}
 	switch e.Op {
+	case "via":
+		return viaHint(e)
+	case "user":
+		if errors.Is(err, fs.ErrPermission) {
+			return "start it as root, as with sudo"
+		}
 	case "find":
 		return findHint(e)
 	case "exec":
@@ -112,6 +122,25 @@ func hintFor(err error) string {
 		}
 	}
 	return fileHint(e)
+}
+
+func hazardHint(e *detach.HazardError) string {
+	for _, h := range e.Hazards {
+		if h.Remedy != "" {
+			return h.Remedy
+		}
+	}
+	return ""
+}
+
+func viaHint(e *detach.Error) string {
+	if errors.Is(e, errors.ErrUnsupported) || e.Path != string(detach.ViaSystemd) {
+		return ""
+	}
+	if uid := os.Geteuid(); uid != 0 {
+		return fmt.Sprintf("a user has a systemd while logged in, and always with: loginctl enable-linger %d", uid)
+	}
+	return "is systemd the init here? --via fork does without"
 }
 
 func notReadyHint(e *detach.NotReadyError) string {
@@ -166,6 +195,8 @@ func fileHint(e *detach.Error) string {
 		return "give each file a name of its own; the record has that of the PID file with .json"
 	case errors.Is(e, detach.ErrNotLog):
 		return "log to a file and let readers follow it with tail -F; --console makes a FIFO the standard input"
+	case errors.Is(e, detach.ErrNotTheirs):
+		return "give it to the user (chown), or name another one"
 	case errors.Is(e, detach.ErrNoLog):
 		return "name a log file with -o"
 	case errors.Is(e, detach.ErrNoConsole):

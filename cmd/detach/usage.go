@@ -24,6 +24,33 @@ is ready if --ready says what that takes; prints its PID.
   -E, --env K=V        set a variable in the environment; repeatable
       --unset K        remove a variable; repeatable
       --clean-env      start from an empty environment
+      --outlive-ci     remove the variables by which CI runners find and kill what
+                       a job has left
+      --via WAY        how it is held, so that it outlives the caller:
+                         auto      systemd where the caller's unit or login would
+                                   take it along, else fork (the default)
+                         fork      a double fork, in the caller's cgroup
+                         systemd   a service of its own, that of the machine's
+                                   systemd for root, of the user's for others
+                         cgroup    a double fork into another cgroup
+      --user USER[:GROUP]  run as this user, with its groups, HOME, USER and
+                       LOGNAME, and no way back; the logs and the console that
+                       are made are its own
+      --cgroup PATH    with --via cgroup: the cgroup to enter, made if it is
+                       missing (default: one made for it, which stop removes)
+      --memory SIZE    the most memory of it and all that it starts, such as 2G;
+                       when that is reached all of it is ended
+      --cpus N         the most CPU time, in CPUs, such as 1.5
+      --tasks N        the most processes and threads
+      --io-weight N    share of the disks, from 1 to 10000, where others have 100;
+                       these four need --via systemd or cgroup, and auto takes it
+      --rlimit NAME=SOFT[:HARD]  a resource limit, such as nofile=4096:65536 (see
+                       setrlimit(2)); repeatable
+      --nice N         scheduling priority, from -20 to 19
+      --oom-score-adj N  from -1000 (never) to 1000: whom the kernel ends when
+                       memory runs out
+      --strict         start nothing while anything is known that could still end
+                       or cripple it (detach hazards prints it)
       --ready WHAT     wait until it is ready; repeatable, and all have to hold:
                          alive=TIME        still there after TIME
                          notify            READY=1 sent to $NOTIFY_SOCKET by a
@@ -48,6 +75,7 @@ file or /dev/null; anything else would not outlive the caller and becomes
 Verbs look after what was started; detach VERB --help tells more:
   status   whether it runs, since when, and what it uses; --check for its health
   verify   each property of detachment, of any process
+  hazards  how a program would be started here, and what could still end it
   stop     end it and everything in its session
   wait     until it has ended
   send     write a line to its console

@@ -225,6 +225,9 @@ func (l looked) details() string {
 		line("session", "%d: %d processes, %d threads", r.Session, l.Processes, l.Threads)
 		line("cpu", "%s", l.CPU.Round(10*time.Millisecond))
 		line("memory", "%s", size(l.RSS))
+		if text := usageText(l.Usage); text != "" {
+			line("limits", "%s", text)
+		}
 		if !l.Checked {
 			line("identity", "not checked: there is no record, it may be another process")
 		}
@@ -238,7 +241,10 @@ func (l looked) details() string {
 	if r.Console != "" {
 		line("console", "%s", quoteOdd(r.Console))
 	}
-	if r.Via != "" {
+	switch {
+	case r.Unit != "":
+		line("via", "%s: %s", r.Via, r.Unit)
+	case r.Via != "":
 		line("via", "%s", r.Via)
 	}
 	for _, h := range l.Health {
@@ -299,6 +305,30 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
 	}
 	return fmt.Sprintf("%ds", d/time.Second)
+}
+
+// usageText is what is used of what is limited.
+func usageText(u *detach.Usage) string {
+	if u == nil {
+		return ""
+	}
+	var list []string
+	if u.MemoryMax >= 0 {
+		list = append(list, fmt.Sprintf("memory %s of %s", size(u.Memory), size(u.MemoryMax)))
+	}
+	if u.TasksMax >= 0 {
+		list = append(list, fmt.Sprintf("%d tasks of %d", u.Tasks, u.TasksMax))
+	}
+	if u.CPUs >= 0 {
+		list = append(list, fmt.Sprintf("%.4g CPUs", u.CPUs))
+	}
+	if u.IOWeight > 0 && u.IOWeight != 100 {
+		list = append(list, fmt.Sprintf("I/O weight %d", u.IOWeight))
+	}
+	if u.OOMKills > 0 {
+		list = append(list, fmt.Sprintf("out of memory %d times", u.OOMKills))
+	}
+	return strings.Join(list, ", ")
 }
 
 // size is a number of bytes for people.

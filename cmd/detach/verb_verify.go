@@ -149,12 +149,7 @@ func (v verified) text() string {
 		}
 	}
 	w.Flush()
-	for _, h := range v.Hazards {
-		fmt.Fprintf(&b, "hazard: %s\n", h.Text)
-		if h.Remedy != "" {
-			fmt.Fprintf(&b, "  hint: %s\n", h.Remedy)
-		}
-	}
+	writeHazards(&b, v.Hazards)
 	fmt.Fprintln(&b, v.Diagnosis)
 	return b.String()
 }

@@ -14,6 +14,7 @@ type verb struct {
 var verbs = []verb{
 	{"status", runStatus},
 	{"verify", runVerify},
+	{"hazards", runHazards},
 	{"stop", runStop},
 	{"wait", runWait},
 	{"console", runConsole},

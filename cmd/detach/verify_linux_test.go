@@ -265,7 +265,7 @@ show() { # TITLE PID
 }
 systemd-run -q --unit=game sleep 1000
 show service $(systemctl show -P MainPID game)
-show detached $("$0" -- sleep 1001)
+show detached $("$0" --via fork -- sleep 1001)
 setsid -f sleep 1002 </dev/null >/dev/null 2>&1
 show orphan $(pgrep -fx 'sleep 1002')
 systemd-run -q --unit=shell sh -c 'sleep 1003 & wait'
@@ -277,12 +277,12 @@ show listener $(systemctl show -P MainPID listener)
 systemd-run -q --unit=pair sh -c 'setsid -f sleep 1005; exec sleep 1006'
 until pgrep -fx 'sleep 1006' >/dev/null; do :; done
 show pair $(systemctl show -P MainPID pair)
-systemd-run -q --unit=left -p RemainAfterExit=yes "$0" -q -- sh -c 'setsid -f sleep 1007; setsid sleep 1008 & exec sleep 1009'
+systemd-run -q --unit=left -p RemainAfterExit=yes "$0" -q --via fork -- sh -c 'setsid -f sleep 1007; setsid sleep 1008 & exec sleep 1009'
 until pgrep -fx 'sleep 1009' >/dev/null && [ "$(systemctl show -P SubState left)" = exited ]; do :; done
 until pkill -fx 'sleep 1007'; do :; done
 while pgrep -r DRSTt -fx 'sleep 1007' >/dev/null; do :; done
 show left $(pgrep -fx 'sleep 1009')
-systemd-run -q --scope --unit=login sh -c 'sleep 1010 & '"$0"' -q -- sleep 1011'
+systemd-run -q --scope --unit=login sh -c 'sleep 1010 & '"$0"' -q --via fork -- sleep 1011'
 show scope $(pgrep -fx 'sleep 1011')
 `
 	cmd := lab.Systemd(t, "sh", "-c", script, lab.Bin(t, "detach"))

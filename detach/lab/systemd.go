@@ -20,6 +20,42 @@ var systemdLab []byte
 // status. There is no network.
 func Systemd(t testing.TB, command ...string) *exec.Cmd {
 	t.Helper()
+	return systemd(t, "hybrid", command)
+}
+
+// UnifiedSystemd is Systemd on cgroup version 2 alone, where users have a
+// systemd too.
+func UnifiedSystemd(t testing.TB, command ...string) *exec.Cmd {
+	t.Helper()
+	return systemd(t, "unified", command)
+}
+
+//go:embed systemd-lab-uml
+var systemdLabUML []byte
+
+// UMLSystemd is UnifiedSystemd in a kernel of its own, User-Mode Linux, which
+// has all controllers of cgroup version 2 whatever the machine has. It takes some
+// ten seconds to boot, has one CPU, and a fork takes it some 30 ms. Where it does
+// not come to the command, as happens, the status is NotBooted.
+func UMLSystemd(t testing.TB, command ...string) *exec.Cmd {
+	t.Helper()
+	Root(t)
+	for _, name := range []string{"linux.uml", "systemd", "dbus-daemon", "unshare", "setpriv", "perl"} {
+		Program(t, name)
+	}
+	script := filepath.Join(t.TempDir(), "systemd-lab-uml")
+	if err := os.WriteFile(script, systemdLabUML, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command(Program(t, "timeout"), slices.Concat([]string{"300", Program(t, "bash"), script, "--"}, command)...)
+}
+
+// NotBooted tells whether it was User-Mode Linux that failed, or did not end,
+// and not the command.
+func NotBooted(status int) bool { return status == 70 || status == 124 }
+
+func systemd(t testing.TB, mode string, command []string) *exec.Cmd {
+	t.Helper()
 	Root(t)
 	for _, name := range []string{"systemd", "systemd-run", "dbus-daemon", "nsenter", "unshare", "setpriv"} {
 		Program(t, name)
@@ -28,7 +64,7 @@ func Systemd(t testing.TB, command ...string) *exec.Cmd {
 	if err := os.WriteFile(script, systemdLab, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{script}
+	args := []string{script, "-m", mode}
 	for _, word := range command {
 		// The folder of a folder at the top is the root itself, which would make
 		// the boot in there one of this machine.

@@ -25,7 +25,7 @@ func TestClonesCallNothingElse(t *testing.T) {
 	const own = "github.com/detachkit/detach/detach/internal/doublefork."
 	child := []string{
 		"becomeDaemon", "resetDispositions", "setUmask", "placeStdio", "closeListed", "placePIDFile",
-		"reportFailure", "writeRecord", "exit", "sys",
+		"enterCgroups", "adjustOOMScore", "setLimits", "changeUser", "reportFailure", "writeRecord", "exit", "sys",
 	}
 	allowed := []string{"syscall.RawSyscall6", "internal/runtime/syscall/linux.Syscall6"}
 	// Not reached: an index out of bounds; and a stack that grows before the

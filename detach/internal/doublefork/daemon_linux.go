@@ -16,8 +16,15 @@ import (
 //go:nocheckptr
 func becomeDaemon(m *image) {
 	var errno syscall.Errno
+	var placed bool
 
 	m.step, errno = ResetSignals, resetDispositions(m)
+	if errno == 0 {
+		errno = enterCgroups(m)
+	}
+	if errno == 0 && m.oomLength > 0 {
+		errno = adjustOOMScore(m)
+	}
 	if errno == 0 {
 		setUmask(m)
 	}
@@ -46,6 +53,13 @@ func becomeDaemon(m *image) {
 	}
 	if errno == 0 && m.pidName != nil {
 		errno = placePIDFile(m)
+		placed = errno == 0
+	}
+	if errno == 0 {
+		errno = setLimits(m)
+	}
+	if errno == 0 && m.changeUser {
+		errno = changeUser(m)
 	}
 	if errno == 0 {
 		// So late that until here nothing but SIGKILL ends this process, not
@@ -53,9 +67,9 @@ func becomeDaemon(m *image) {
 		// programs do not run at all.
 		sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&m.zeros)), 0, sigsetLen, 0)
 		m.step, errno = Exec, sys(unix.SYS_EXECVE, uintptr(unsafe.Pointer(m.path)), uintptr(unsafe.Pointer(m.argv)), uintptr(unsafe.Pointer(m.envp)), 0, 0)
-		if m.pidName != nil {
-			sys(unix.SYS_UNLINKAT, uintptr(m.pidDir), uintptr(unsafe.Pointer(m.pidName)), 0, 0, 0)
-		}
+	}
+	if placed { // another user may not; then the caller does it
+		sys(unix.SYS_UNLINKAT, uintptr(m.pidDir), uintptr(unsafe.Pointer(m.pidName)), 0, 0, 0)
 	}
 	reportFailure(m, m.step, errno)
 	exit(1)

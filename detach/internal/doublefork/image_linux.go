@@ -4,6 +4,8 @@ import (
 	"syscall"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/detachkit/detach/detach/internal/nofile"
 )
 
@@ -18,7 +20,22 @@ type Spec struct {
 	Notify    *Notify  // a fourth descriptor that the daemon is to have, or nil
 	NOFILE    *nofile.Limit
 	PIDFile   *PIDFile
+
+	Cgroups     []int   // descriptors of the cgroup.procs of those to enter, above 2, one a hierarchy; at most MaxCgroups
+	OOMScoreAdj *int    // nil: the caller's
+	Limits      []Limit // beside NOFILE
+	Nice        *int    // nil: the caller's
+
+	// User, if not nil, is changed to. The daemon-to-be then has a copy of the
+	// caller's memory, and does not share it: the kernel makes the memory of who
+	// changes its user undumpable (commit_creds in kernel/cred.c), for all who
+	// share it and for ever, and another user's processes could stop or trace
+	// one that works in the memory of the caller.
+	User *User
 }
+
+// MaxCgroups is in how many hierarchies a cgroup can be entered.
+const MaxCgroups = 2
 
 // Notify is a descriptor that becomes number As, which is above 2.
 type Notify struct{ FD, As int }
@@ -41,6 +58,20 @@ type image struct {
 	stdin, stdout, stderr int
 	notify, notifyAs      int // notifyAs 0: none
 	nofile                *nofile.Limit
+
+	cgroups    [MaxCgroups]int // 0: none
+	oomLength  uintptr
+	oomDigits  [8]byte
+	limits     *limit
+	limitCount uintptr
+	renice     bool
+	nice       int
+	changeUser bool
+	uid, gid   uintptr
+	groups     *uint32
+	groupCount uintptr
+	caps       capabilities
+	share      uintptr // CLONE_VM, or 0: of the second clone
 
 	pidDir, pidFD    int
 	pidTemp, pidName *byte // nil: no PID file
@@ -66,7 +97,26 @@ func newImage(s *Spec) (*image, error) {
 		umask: s.Umask,
 		stdin: s.Stdio[0], stdout: s.Stdio[1], stderr: s.Stdio[2],
 		nofile: s.NOFILE,
+		share:  shareMemory,
 		pidfd:  -1,
+	}
+	copy(m.cgroups[:], s.Cgroups)
+	if s.OOMScoreAdj != nil {
+		m.prepareOOMScore(*s.OOMScoreAdj)
+	}
+	limits := make([]limit, len(s.Limits))
+	for i, l := range s.Limits {
+		limits[i] = limit{uintptr(l.Resource), unix.Rlimit{Cur: l.Soft, Max: l.Hard}}
+	}
+	m.limits, m.limitCount = unsafe.SliceData(limits), uintptr(len(limits))
+	if s.Nice != nil {
+		m.renice, m.nice = true, *s.Nice
+	}
+	if u := s.User; u != nil {
+		m.changeUser, m.share = true, 0
+		m.uid, m.gid = uintptr(u.UID), uintptr(u.GID)
+		m.groups, m.groupCount = unsafe.SliceData(u.Groups), uintptr(len(u.Groups))
+		m.caps.header.Version = unix.LINUX_CAPABILITY_VERSION_3
 	}
 	argv, err := syscall.SlicePtrFromStrings(s.Args)
 	if err != nil {

@@ -36,7 +36,7 @@ func forkIntermediate(m *image) (pid uintptr, errno syscall.Errno) {
 	// intermediate and for nobody else: if somebody kills the intermediate now,
 	// the manager and the daemon-to-be go on at once, and on one stack each
 	// would overwrite the other's return addresses.
-	daemon, errno = rawCloneOnto(shareMemory|unix.CLONE_VFORK|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD),
+	daemon, errno = rawCloneOnto(m.share|unix.CLONE_VFORK|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD),
 		(uintptr(unsafe.Pointer(&m.stack))+unsafe.Sizeof(m.stack))&^63, &m.pidfd, m, daemonEntry)
 	if errno != 0 {
 		reportFailure(m, ForkDaemon, errno)

@@ -10,7 +10,7 @@ func (m *image) clearNotify() (moved []int, err error) {
 	if m.notifyAs == 0 {
 		return nil, nil
 	}
-	for _, fd := range []*int{&m.report, &m.pidDir, &m.pidFD, &m.notify} {
+	for _, fd := range []*int{&m.report, &m.pidDir, &m.pidFD, &m.notify, &m.cgroups[0], &m.cgroups[1]} {
 		if *fd != m.notifyAs {
 			continue
 		}

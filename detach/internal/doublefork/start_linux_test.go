@@ -205,6 +205,42 @@ func TestEachStepFails(t *testing.T) {
 		{name: "rename of the PID file",
 			rules: []seccomp.Rule{{Call: unix.SYS_RENAMEAT2, Errno: unix.EROFS}},
 			step:  PlacePIDFile, errno: unix.EROFS},
+		{name: "cgroup",
+			spoil: func(_ *testing.T, s *Spec) { s.Cgroups = []int{openFull(t)} },
+			step:  EnterCgroup, errno: unix.ENOSPC},
+		{name: "second cgroup",
+			spoil: func(_ *testing.T, s *Spec) { s.Cgroups = []int{s.Stdio[1], 1 << 20} },
+			step:  EnterCgroup, errno: unix.EBADF},
+		{name: "no oom_score_adj",
+			rules: []seccomp.Rule{{Call: unix.SYS_OPENAT, Arg: 2, Mask: unix.O_ACCMODE, Value: unix.O_WRONLY, Errno: unix.EACCES}},
+			spoil: func(_ *testing.T, s *Spec) { s.OOMScoreAdj = new(500) },
+			step:  SetOOMScore, errno: unix.EACCES},
+		{name: "oom_score_adj out of range",
+			spoil: func(_ *testing.T, s *Spec) { s.OOMScoreAdj = new(1001) },
+			step:  SetOOMScore, errno: unix.EINVAL},
+		{name: "resource limit",
+			spoil: func(_ *testing.T, s *Spec) { s.Limits = []Limit{{unix.RLIMIT_CORE, 0, 0}, {unix.RLIMIT_CPU, 2, 1}} },
+			step:  SetLimit, errno: unix.EINVAL},
+		{name: "nice value",
+			rules: []seccomp.Rule{{Call: unix.SYS_SETPRIORITY, Errno: unix.EACCES}},
+			spoil: func(_ *testing.T, s *Spec) { s.Nice = new(5) },
+			step:  SetNice, errno: unix.EACCES},
+		{name: "supplementary groups",
+			rules: []seccomp.Rule{{Call: sysSetgroups, Errno: unix.EPERM}},
+			spoil: setOtherUser, step: SetGroups, errno: unix.EPERM},
+		{name: "group",
+			rules: []seccomp.Rule{{Call: sysSetgroups}, {Call: sysSetresgid, Errno: unix.EPERM}},
+			spoil: setOtherUser, step: SetGID, errno: unix.EPERM},
+		{name: "user",
+			rules: []seccomp.Rule{{Call: sysSetgroups}, {Call: sysSetresgid}, {Call: sysSetresuid, Errno: unix.EAGAIN}},
+			spoil: setOtherUser, step: SetUID, errno: unix.EAGAIN},
+		{name: "capabilities",
+			rules: []seccomp.Rule{{Call: sysSetgroups}, {Call: sysSetresgid}, {Call: sysSetresuid}, {Call: unix.SYS_CAPSET, Errno: unix.EPERM}},
+			spoil: setOtherUser, step: DropCapabilities, errno: unix.EPERM},
+		{name: "exec as another user",
+			rules: []seccomp.Rule{{Call: sysSetgroups}, {Call: sysSetresgid}, {Call: sysSetresuid}, {Call: unix.SYS_CAPSET}},
+			spoil: func(t *testing.T, s *Spec) { setOtherUser(t, s); s.Path = "/" },
+			step:  Exec, errno: unix.EACCES},
 		{name: "exec",
 			spoil: func(_ *testing.T, s *Spec) { s.Path = "/nonexistent" },
 			step:  Exec, errno: unix.ENOENT},
@@ -235,6 +271,10 @@ func TestEachStepFails(t *testing.T) {
 		require.NotEmpty(t, stepNames[step])
 		require.True(t, reached[Step(step)], "no case fails at %q", Step(step))
 	}
+}
+
+func setOtherUser(_ *testing.T, s *Spec) {
+	s.User = &User{UID: 61234, GID: 61235, Groups: []uint32{61236}}
 }
 
 // startUnder starts with some system calls failing, in a thread that ends with

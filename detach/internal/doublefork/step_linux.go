@@ -9,6 +9,8 @@ const (
 	Setsid
 	ForkDaemon
 	ResetSignals
+	EnterCgroup
+	SetOOMScore
 	Chdir
 	DupStdin
 	DupStdout
@@ -18,6 +20,12 @@ const (
 	DupNotify
 	WritePIDFile
 	PlacePIDFile
+	SetLimit
+	SetNice
+	SetGroups
+	SetGID
+	SetUID
+	DropCapabilities
 	Exec
 )
 
@@ -26,6 +34,8 @@ var stepNames = [...]string{
 	Setsid:           "setsid",
 	ForkDaemon:       "second fork",
 	ResetSignals:     "reset signals",
+	EnterCgroup:      "enter cgroup",
+	SetOOMScore:      "set oom_score_adj",
 	Chdir:            "chdir",
 	DupStdin:         "dup onto stdin",
 	DupStdout:        "dup onto stdout",
@@ -35,6 +45,12 @@ var stepNames = [...]string{
 	DupNotify:        "dup onto notification descriptor",
 	WritePIDFile:     "write PID file",
 	PlacePIDFile:     "rename PID file",
+	SetLimit:         "set resource limit",
+	SetNice:          "set nice value",
+	SetGroups:        "set supplementary groups",
+	SetGID:           "set group",
+	SetUID:           "set user",
+	DropCapabilities: "drop capabilities",
 	Exec:             "exec",
 }
 

@@ -14,6 +14,7 @@ import (
 type Status struct {
 	TGID    int       // Tgid: the PID of the process, which of a thread is another number; or 0
 	UID     uint32    // Uid: the real one
+	Umask   int       // since Linux 4.7
 	NSpid   []int     // its PID here, and in each PID namespace below, inwards
 	Blocked SignalSet // SigBlk: of this thread
 	Ignored SignalSet // SigIgn
@@ -68,6 +69,11 @@ func ParseStatus(data []byte) (Status, error) {
 			}
 		case "Uid":
 			s.UID, ok = parseID(value)
+		case "Umask":
+			var mask uint64
+			var err error
+			mask, err = strconv.ParseUint(string(bytes.TrimSpace(value)), 8, 12)
+			s.Umask, ok = int(mask), err == nil
 		case "NSpid":
 			s.NSpid, ok = parsePIDs(value)
 		case "SigBlk":

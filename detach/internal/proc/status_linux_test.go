@@ -32,7 +32,7 @@ Seccomp:	0
 `
 
 func TestParseStatus(t *testing.T) {
-	want := Status{UID: 4294967294, NSpid: []int{4711, 12, 1}, Blocked: 0x4000, Ignored: 0x1001, Caught: 0x8000000000000002}
+	want := Status{UID: 4294967294, Umask: 0o022, NSpid: []int{4711, 12, 1}, Blocked: 0x4000, Ignored: 0x1001, Caught: 0x8000000000000002}
 	// The kernel escapes a newline; one that it did not must not help either.
 	for _, name := range []string{"sleep", "", "a b", "Uid:\t0", "a\nUid:\t0\nSigIgn:\t0", "\xff", ":"} {
 		s, err := ParseStatus(fmt.Appendf(nil, status, name))

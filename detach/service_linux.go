@@ -1,0 +1,429 @@
+package detach
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/doublefork"
+	"github.com/detachkit/detach/detach/internal/proc"
+	"github.com/detachkit/detach/detach/internal/service"
+)
+
+// namePatience is how long to wait for systemd to forget an earlier daemon's
+// unit of the same name, once nothing of it runs.
+const namePatience = 10 * time.Second
+
+// unitNameOf returns the name of the unit for a daemon. With a PID file it
+// follows from the folder and the name of that, whatever path leads there: so
+// systemd itself refuses a second one.
+func unitNameOf(r *Record, file *pidFile) string {
+	var key string
+	name := filepath.Base(r.Path)
+	if file == nil {
+		key = fmt.Sprintf("%d %d", os.Getpid(), time.Now().UnixNano())
+	} else {
+		var st unix.Stat_t
+		_ = unix.Fstat(file.dir, &st)
+		key = fmt.Sprintf("%d %d %s", st.Dev, st.Ino, file.name)
+		name = strings.TrimSuffix(file.name, ".pid")
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "detach-" + unitWord(name) + hex.EncodeToString(sum[:8]) + ".service"
+}
+
+// unitWord is what of a name may be in that of a unit, and not change its
+// meaning there, with a hyphen behind.
+func unitWord(name string) string {
+	word := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' {
+			return r
+		}
+		return -1
+	}, name)
+	if word == "" {
+		return ""
+	}
+	return word[:min(len(word), 32)] + "-"
+}
+
+// maxDescription is how much of a command names a unit, in bytes.
+const maxDescription = 200
+
+func description(command []string) string {
+	text := strings.ToValidUTF8(strings.Join(command, " "), "\uFFFD")
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+	if len(text) > maxDescription {
+		text = strings.ToValidUTF8(text[:maxDescription], "") + "..."
+	}
+	return "detach: " + text
+}
+
+// unfitError means that something cannot be said to systemd, or is not done by
+// it.
+type unfitError string
+
+func (e unfitError) Error() string        { return string(e) }
+func (e unfitError) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// unfit returns why a service cannot be what the double fork would make, or
+// nil.
+func (c *Cmd) unfit(r *Record, env []string, user int) error {
+	if ready := c.Ready.wantsFD(); ready != nil {
+		return &Error{Op: "ready", Path: ready.String(), Err: unfitError("systemd passes no such descriptor on")}
+	}
+	for _, s := range append([]string{r.Path, r.Dir}, c.args()...) {
+		if !utf8.ValidString(s) {
+			return &Error{Op: "argument", Path: s, Err: unfitError("is not UTF-8, which D-Bus does not pass on")}
+		}
+	}
+	for _, s := range env {
+		name, _, _ := strings.Cut(s, "=")
+		if isVariable(name) && !utf8.ValidString(s) {
+			return &Error{Op: "environment", Path: name, Err: unfitError("is not UTF-8, which D-Bus does not pass on")}
+		}
+	}
+	if unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid() {
+		return &Error{Op: "user", Err: unfitError("the real and the effective user or group differ, and a service has one of each")}
+	}
+	for _, path := range []string{r.Dir, r.Path} {
+		if !filepath.IsAbs(path) {
+			return &Error{Op: "chdir", Path: r.Dir, Err: unix.ENOENT} // the working directory has been deleted
+		}
+		if user == 0 && !sameForInit(path) {
+			return &Error{Op: "find", Path: path, Err: unfitError("is another file, or none, outside the mount namespace of the caller")}
+		}
+	}
+	return nil
+}
+
+// sameForInit tells whether a path leads PID 1 to the same file, as far as may
+// be known.
+func sameForInit(path string) bool {
+	own, err := os.Readlink("/proc/self/ns/mnt")
+	theirs, theirErr := os.Readlink("/proc/1/ns/mnt")
+	if err != nil || theirErr != nil || own == theirs {
+		return true
+	}
+	var a, b unix.Stat_t
+	return unix.Stat(path, &a) == nil && unix.Stat("/proc/1/root"+path, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+}
+
+// isVariable tells whether systemd takes a name for that of a variable: what
+// POSIX says of names.
+func isVariable(name string) bool {
+	for i, r := range name {
+		if !(r == '_' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || i > 0 && r >= '0' && r <= '9') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// variables returns what of an environment a service can have, each name once
+// as getenv(3) finds it, and the names that are left out.
+func variables(env []string) (list, lost []string) {
+	list = []string{}
+	seen := map[string]bool{}
+	for _, entry := range env {
+		name, _, ok := strings.Cut(entry, "=")
+		switch {
+		case seen[name]:
+		case !ok || !isVariable(name):
+			lost = append(lost, name)
+		default:
+			list = append(list, entry)
+		}
+		seen[name] = true
+	}
+	return list, lost
+}
+
+// limits are the caller's resource limits, with the RLIMIT_NOFILE that it was
+// started with.
+func limits() []service.Limit {
+	var list []service.Limit
+	for _, l := range rlimits {
+		var now unix.Rlimit
+		if unix.Prlimit(0, l.number, nil, &now) != nil {
+			continue
+		}
+		if was := raisedNOFILE(); l.number == unix.RLIMIT_NOFILE && was != nil {
+			now.Cur, now.Max = was.Soft, was.Hard
+		}
+		list = append(list, service.Limit{Name: strings.ToUpper(l.name), Soft: now.Cur, Hard: now.Max})
+	}
+	return list
+}
+
+// serviceSpec is what the double fork of spec would make, for systemd.
+func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Hazard) {
+	env, lost := variables(spec.Env)
+	s := &service.Spec{
+		Unit:        r.Unit,
+		Description: description(r.Command),
+		Path:        r.Path,
+		Args:        spec.Args,
+		Env:         env,
+		Dir:         r.Dir,
+		Umask:       spec.Umask,
+		Stdio:       spec.Stdio,
+		Limits:      limits(),
+	}
+	if s.Umask < 0 {
+		s.Umask = 0o022
+		if own, err := proc.ReadStatus("/proc/self"); err == nil {
+			s.Umask |= own.Umask
+		}
+	}
+	if adj, err := oomScoreAdj("/proc/self"); err == nil {
+		s.OOMScoreAdj = &adj
+	}
+	// Who is not root cannot take away from what the service manager has.
+	if nice, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil && (20-nice > 0 || unix.Geteuid() == 0) {
+		n := 20 - nice // the system call returns it so
+		s.Nice = &n
+	}
+	c.Limits.limitService(s)
+	s.Properties = c.Limits.properties()
+	if u := spec.User; u != nil {
+		s.User, s.Group = strconv.Itoa(int(u.UID)), strconv.Itoa(int(u.GID))
+		for _, gid := range u.Groups {
+			s.Groups = append(s.Groups, strconv.Itoa(int(gid)))
+		}
+	}
+	if len(lost) == 0 {
+		return s, nil
+	}
+	return s, []Hazard{{
+		Code:   HazardEnvironmentLost,
+		Text:   "not in its environment, because systemd passes on no such names: " + quoteOdd(enumerate(lost)),
+		Remedy: "if it needs them: detach --via fork",
+	}}
+}
+
+// startService has systemd start the program. Only an error of which
+// mayForkAfter tells so leaves the way open to start it otherwise.
+func (c *Cmd) startService(ctx context.Context, h *holding, spec *service.Spec, file *pidFile) (doublefork.Process, error) {
+	deadline := time.Now().Add(namePatience)
+	for {
+		pid, err := h.manager.Start(ctx, spec)
+		if err == service.ErrExists && time.Now().Before(deadline) && ctx.Err() == nil {
+			err = c.clearUnit(ctx, h.manager, spec.Unit)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return doublefork.Process{}, c.serviceError(spec, err)
+		}
+		pidfd, _, _, err := openAlive(pid, nil)
+		if err == ErrExited {
+			u, _ := h.manager.Look(ctx, spec.Unit)
+			err = &endedError{exitOfUnit(u)}
+		}
+		if err != nil {
+			_ = h.manager.Stop(context.WithoutCancel(ctx), spec.Unit)
+			return doublefork.Process{}, &Error{Op: "verify", Path: spec.Path, Err: err}
+		}
+		if pidfd, err = doublefork.Above2(pidfd); err != nil {
+			_ = h.manager.Stop(context.WithoutCancel(ctx), spec.Unit)
+			return doublefork.Process{}, &Error{Op: "dup", Err: err}
+		}
+		return doublefork.Process{PID: pid, PIDFD: pidfd}, nil
+	}
+}
+
+// clearUnit makes room for a unit of this name, where nothing of it runs.
+func (c *Cmd) clearUnit(ctx context.Context, m service.Manager, unit string) error {
+	u, err := m.Look(ctx, unit)
+	switch {
+	case err != nil:
+		return err
+	case u.PID > 0:
+		return &RunningError{PID: u.PID}
+	case u.Active == "active":
+		return fmt.Errorf("processes of an earlier daemon are left in %s: %w", unit, service.ErrExists)
+	case u.Gone():
+		err = m.Stop(ctx, unit) // somebody may keep it for a moment
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Millisecond):
+	}
+	return err
+}
+
+// serviceError says what a service that was not started was about, in the
+// words of the double fork.
+func (c *Cmd) serviceError(spec *service.Spec, err error) error {
+	var running *RunningError
+	var failed *service.FailedError
+	switch {
+	case errors.As(err, &running):
+		return &Error{Op: "start with", Path: c.resolve(c.PIDFile), Err: running}
+	case errors.As(err, &failed) && failed.Result == "failed":
+		return c.exitCodeError(spec, failed)
+	}
+	return &Error{Op: "start", Path: spec.Unit, Err: err}
+}
+
+// Process exit codes of systemd.exec(5): what failed before the program was
+// executed.
+const (
+	exitChdir = 200
+	exitExec  = 203
+)
+
+// exitCodeError tells what systemd could not do from what the program has done
+// at once: both end the process. Where nothing is wrong with a file it was the
+// program, which may exit with any number.
+func (c *Cmd) exitCodeError(spec *service.Spec, failed *service.FailedError) error {
+	exit := exitOfUnit(failed.Unit)
+	ended := &Error{Op: "verify", Path: spec.Path, Err: &endedError{exit}}
+	switch {
+	case exit.Signal != 0, exit.Known && exit.Code < exitChdir:
+		return ended
+	case exit.Code == exitChdir:
+		if err := unix.Access(spec.Dir, unix.X_OK); err != nil {
+			return &Error{Op: "chdir", Path: c.Dir, Err: err}
+		}
+		return ended
+	case exit.Known && exit.Code != exitExec:
+		return &Error{Op: "start", Path: spec.Unit, Err: fmt.Errorf("%w: exit code %d, see systemd.exec(5)", failed, exit.Code)}
+	}
+	err := whyNotExecuted(spec.Path, spec.Args, spec.Env)
+	if err == nil {
+		return ended
+	}
+	e := &Error{Op: "exec", Path: c.Path, Err: err}
+	if path, findErr := c.find(spec.Env); findErr == nil {
+		e.Path = path
+	}
+	if errors.Is(err, unix.ENOENT) {
+		e.Err = interpreterError(spec.Path, unix.ENOENT)
+	}
+	return e
+}
+
+// endedError is ErrExited of a program that ended before it was looked at.
+type endedError struct{ exit Exit }
+
+func (e *endedError) Error() string { return ErrExited.Error() }
+func (e *endedError) Unwrap() error { return ErrExited }
+
+func exitOfUnit(u service.Unit) Exit {
+	switch u.Code {
+	case cldExited:
+		return Exit{Known: true, Code: u.Status & 0xff}
+	case cldKilled, cldDumped:
+		return Exit{Known: true, Signal: syscall.Signal(u.Status), Core: u.Code == cldDumped, OOM: u.Result == "oom-kill"}
+	}
+	return Exit{}
+}
+
+// mayForkAfter tells whether after this error of startService nothing runs and
+// nothing will: a refusal, not a failure of the program.
+func mayForkAfter(err error) bool {
+	var failed *service.FailedError
+	var unanswered *service.UnansweredError
+	var running *RunningError
+	var e *Error
+	return errors.As(err, &e) && e.Op == "start" && !errors.As(err, &failed) && !errors.As(err, &unanswered) &&
+		!errors.As(err, &running) && !errors.Is(err, service.ErrExists) && !errors.Is(err, context.Canceled)
+}
+
+// mayRunAfter tells whether after an error of startService something runs, or
+// may, that the record leads to.
+func mayRunAfter(err error) bool {
+	var unanswered *service.UnansweredError
+	var running *RunningError
+	return errors.As(err, &unanswered) || errors.As(err, &running) || errors.Is(err, service.ErrExists)
+}
+
+// pendingPatience is how long a unit may be about to start.
+const pendingPatience = time.Minute
+
+// complete makes the record of a unit that whoever asked for it was killed
+// before it could write. The error is ErrExited if there is no such daemon.
+func (r *Record) complete(ctx context.Context) error {
+	if boot, err := proc.BootID(); err == nil && !sameBoot(boot, r.BootID) {
+		return ErrExited
+	}
+	m, err := service.Connect(ctx, r.UnitUser)
+	if err != nil {
+		return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
+	}
+	defer m.Close()
+	deadline := time.Now().Add(pendingPatience)
+	for {
+		u, err := m.Look(ctx, r.Unit)
+		switch {
+		case err != nil:
+			return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
+		case u.Active == "active" && u.PID > 0:
+			pidfd, stat, _, err := openAlive(u.PID, nil)
+			if err != nil {
+				return err
+			}
+			unix.Close(pidfd)
+			r.Identity = Identity{PID: u.PID, Start: stat.Start, BootID: r.BootID}
+			r.Session = stat.Session
+			r.noteCgroup()
+			return nil
+		case u.Gone(), u.Active == "active":
+			return ErrExited
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s is still %s", r.Unit, u.Active)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// checkUnit tells whether a process is in its unit.
+func checkUnit(pid int, unit string) Check {
+	c := Check{Name: "unit", Want: unit, Got: "none"}
+	if cgroup, err := proc.Read(procDir(pid)+"/cgroup", maxCgroup); err == nil {
+		if path := unitOf(cgroup); path != "" {
+			c.Got = unitName(path)
+		}
+	}
+	c.OK = c.Got == unit
+	return c
+}
+
+// draft is a record as long as this one can become.
+func (r Record) draft() ([]byte, error) {
+	boot, _ := proc.BootID()
+	r.Identity = Identity{PID: math.MaxInt32, Start: math.MaxUint64, BootID: boot}
+	r.Session = math.MaxInt32
+	r.Forks = math.MaxUint64
+	r.StdoutFrom, r.StderrFrom = math.MaxInt64, math.MaxInt64
+	if r.Unit != "" || r.Via == ViaCgroup {
+		r.Cgroup = strings.Repeat("/", maxCgroupPath)
+		r.CgroupID = math.MaxUint64
+	}
+	return r.encode()
+}

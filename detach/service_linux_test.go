@@ -1,0 +1,173 @@
+package detach
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/service"
+	"github.com/detachkit/detach/detach/lab"
+)
+
+// stubborn is a service manager that answers as a test wants.
+type stubborn struct {
+	service.Manager
+	connect error
+	start   error
+	unit    service.Unit
+	look    error
+	stopped atomic.Int32
+}
+
+func (s *stubborn) Connect(context.Context, int) (service.Manager, error) { return s, s.connect }
+func (s *stubborn) Sessions(context.Context) (service.Sessions, error) {
+	return nil, errors.New("no logind")
+}
+func (s *stubborn) Start(context.Context, *service.Spec) (int, error) { return 0, s.start }
+func (s *stubborn) Look(context.Context, string) (service.Unit, error) {
+	return s.unit, s.look
+}
+func (s *stubborn) Stop(context.Context, string) error { s.stopped.Add(1); return nil }
+func (s *stubborn) Close()                             {}
+
+// asked makes this package ask s instead of a systemd.
+func asked(t *testing.T, s *stubborn) {
+	service.Register(s)
+	t.Cleanup(func() { service.Unregister() })
+}
+
+// A program that does not import the driver has none.
+func TestViaSystemdNotLinked(t *testing.T) {
+	cmd := Command("sleep", "1000")
+	cmd.Via = ViaSystemd
+	_, err := cmd.Start(t.Context())
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.EqualError(t, err, `detach: via systemd: this program has no D-Bus in it: import _ "github.com/detachkit/detach/detach/systemd"`)
+	cmd.Via = "cloud"
+	_, err = cmd.Start(t.Context())
+	require.ErrorIs(t, err, unix.EINVAL)
+}
+
+// Where systemd was asked and has not answered, nothing else is started, and
+// what may run yet is on record until it is known.
+func TestSystemdThatDoesNotAnswer(t *testing.T) {
+	mark := lab.Mark()
+	lab.KillMarked(t, mark)
+	dir := t.TempDir()
+	cmd := Command("sleep", mark)
+	cmd.Dir, cmd.PIDFile, cmd.Via = dir, "x.pid", ViaSystemd
+	fork := *cmd
+	fork.Via = ViaFork
+
+	silent := &stubborn{start: &service.UnansweredError{Unit: "x.service", Err: errors.New("nothing")}, look: errors.New("nothing")}
+	asked(t, silent)
+	_, err := cmd.Start(t.Context())
+	require.ErrorContains(t, err, "systemd was asked to start x.service and has not answered")
+	require.NoFileExists(t, filepath.Join(dir, "x.pid"))
+	record, err := ReadRecord(filepath.Join(dir, "x.pid"))
+	require.NoError(t, err)
+	require.Zero(t, record.PID)
+	require.Regexp(t, `^detach-x-[0-9a-f]{16}\.service$`, record.Unit)
+
+	_, err = fork.Start(t.Context())
+	require.ErrorContains(t, err, "whether "+record.Unit+" runs cannot be told: nothing")
+	_, err = Open(filepath.Join(dir, "x.pid"))
+	require.ErrorContains(t, err, "cannot be told")
+	require.Empty(t, lab.WithArgument(t, mark))
+
+	// It does run.
+	running := &stubborn{unit: service.Unit{Active: "active", PID: os.Getpid()}}
+	asked(t, running)
+	var already *RunningError
+	_, err = fork.Start(t.Context())
+	require.ErrorAs(t, err, &already)
+	require.Equal(t, os.Getpid(), already.PID)
+	p, err := Open(filepath.Join(dir, "x.pid"))
+	require.NoError(t, err)
+	require.Equal(t, os.Getpid(), p.PID)
+	require.Equal(t, os.Getpid(), p.Record.PID)
+	p.Close()
+
+	// It does not, after all.
+	gone := &stubborn{unit: service.Unit{Active: "inactive"}}
+	asked(t, gone)
+	_, err = Open(filepath.Join(dir, "x.pid"))
+	require.ErrorIs(t, err, ErrExited)
+	_, err = Stop(t.Context(), filepath.Join(dir, "x.pid"), StopOptions{})
+	require.NoError(t, err)
+	_, err = ReadRecord(filepath.Join(dir, "x.pid"))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	p, err = fork.Start(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, ViaFork, p.Record.Via)
+	require.Empty(t, p.Record.Unit)
+	require.NoError(t, p.Kill(t.Context()))
+	p.Close()
+}
+
+// A unit of the same name is a daemon that runs, or one that is about to be
+// forgotten.
+func TestSystemdHasTheUnitAlready(t *testing.T) {
+	dir := t.TempDir()
+	cmd := Command("sleep", "1000")
+	cmd.Dir, cmd.PIDFile, cmd.Via = dir, "x.pid", ViaSystemd
+	asked(t, &stubborn{start: service.ErrExists, unit: service.Unit{Active: "active", PID: 4711}})
+	_, err := cmd.Start(t.Context())
+	var already *RunningError
+	require.ErrorAs(t, err, &already)
+	require.Equal(t, 4711, already.PID)
+
+	asked(t, &stubborn{start: service.ErrExists, unit: service.Unit{Active: "active"}})
+	_, err = Stop(t.Context(), filepath.Join(dir, "x.pid"), StopOptions{})
+	require.NoError(t, err)
+	_, err = cmd.Start(t.Context())
+	require.ErrorContains(t, err, "processes of an earlier daemon are left in detach-x-")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	dying := &stubborn{start: service.ErrExists, unit: service.Unit{Active: "failed"}}
+	asked(t, dying)
+	go func() {
+		for dying.stopped.Load() < 3 {
+		}
+		cancel()
+	}()
+	_, err = Stop(t.Context(), filepath.Join(dir, "x.pid"), StopOptions{})
+	require.NoError(t, err)
+	_, err = cmd.Start(ctx)
+	require.Error(t, err)
+}
+
+// Names that systemd would read something into are left out.
+func TestUnitWord(t *testing.T) {
+	for name, want := range map[string]string{"server": "server-", "a b@c.d%e/f": "abcdef-", "é": "", "": ""} {
+		require.Equal(t, want, unitWord(name))
+	}
+	require.Len(t, unitWord("0123456789012345678901234567890123456789"), 33)
+}
+
+func TestVariables(t *testing.T) {
+	list, lost := variables([]string{"A=1", "A=2", "B", "1C=3", "D_1=", "=x", "E.F=4"})
+	require.Equal(t, []string{"A=1", "D_1="}, list)
+	require.Equal(t, []string{"B", "1C", "", "E.F"}, lost)
+}
+
+func TestPlaceOf(t *testing.T) {
+	for path, want := range map[string]place{
+		"":                                     {},
+		"/system.slice/panel.service":          {unit: "panel.service"},
+		"/system.slice/docker.service/a.scope": {unit: "docker.service"},
+		"/user.slice/user-1000.slice/session-3.scope":                               {unit: "session-3.scope"},
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/b.scope": {unit: "user@1000.service", userUnit: "a.service", user: 1000},
+		"/user.slice/user-1000.slice/user@1000.service":                             {unit: "user@1000.service", user: 1000},
+		"/system.slice/_cgroup.service":                                             {unit: "cgroup.service"},
+	} {
+		require.Equal(t, want, placeOf(path), path)
+	}
+}

@@ -1,0 +1,203 @@
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	sd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+
+	"github.com/detachkit/detach/detach/internal/service"
+)
+
+// oldest is the first version with all that a start needs: Type=exec came with
+// 240, ExecStartEx with 243.
+const oldest = 243
+
+// jobPatience is how long systemd may take to execute the program, beside
+// TimeoutStartSec= of the unit, which is shorter.
+const (
+	startTimeout = 30 * time.Second
+	jobPatience  = startTimeout + 2*patience
+)
+
+// ownVariables are those that systemd may set in the environment of a service,
+// see "Environment Variables Set or Propagated by the Service Manager" in
+// systemd.exec(5). Those of its own environment come with them.
+var ownVariables = []string{
+	"CACHE_DIRECTORY", "CONFIGURATION_DIRECTORY", "CREDENTIALS_DIRECTORY", "DEBUG_INVOCATION", "FDSTORE",
+	"HOME", "INVOCATION_ID", "JOURNAL_STREAM", "LANG", "LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID",
+	"LISTEN_PIDFDID", "LOGNAME", "LOGS_DIRECTORY", "LOG_NAMESPACE", "MAINPID", "MAINPIDFDID", "MANAGERPID",
+	"MANAGERPIDFDID", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "NOTIFY_SOCKET", "PATH", "PIDFILE",
+	"RUNTIME_DIRECTORY", "SHELL", "STATE_DIRECTORY", "SYSTEMD_EXEC_PID", "TERM", "USER", "WATCHDOG_PID",
+	"WATCHDOG_USEC", "XDG_RUNTIME_DIR",
+}
+
+// Start starts a service as a double fork would start the program.
+func (c *conn) Start(ctx context.Context, s *service.Spec) (int, error) {
+	if c.version < oldest {
+		return 0, fmt.Errorf("systemd %d: %d or later is needed: %w", c.version, oldest, errors.ErrUnsupported)
+	}
+	if !c.calls.SupportsUnixFDs() {
+		return 0, fmt.Errorf("its bus passes no descriptors: %w", errors.ErrUnsupported)
+	}
+	properties, err := c.properties(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	result := make(chan string, 1)
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err = c.systemd.StartTransientUnitContext(asking, s.Unit, "fail", properties, result)
+	switch {
+	case isError(err, "org.freedesktop.systemd1.UnitExists"):
+		return 0, service.ErrExists
+	case err != nil && isAnswer(err):
+		return 0, err
+	case err != nil:
+		return 0, c.unanswered(s.Unit, err)
+	}
+	timer := time.NewTimer(jobPatience)
+	defer timer.Stop()
+	select {
+	case word := <-result:
+		if word != "done" {
+			return 0, c.failed(s.Unit, word)
+		}
+	case <-ctx.Done():
+		return 0, c.unanswered(s.Unit, ctx.Err())
+	case <-c.calls.Context().Done():
+		return 0, c.unanswered(s.Unit, errors.New("the connection was closed"))
+	case <-timer.C:
+		return 0, c.unanswered(s.Unit, errNoAnswer)
+	}
+	var pid uint32 // ExecMainPID stays when the process has ended
+	if err := c.get(ctx, unitPath(s.Unit), serviceFace, "ExecMainPID", &pid); err != nil {
+		return 0, c.unanswered(s.Unit, err)
+	}
+	return int(pid), nil
+}
+
+// isAnswer tells whether it is systemd, or the bus before it has passed on the
+// question, that has said no.
+func isAnswer(err error) bool {
+	var answer dbus.Error
+	return errors.As(err, &answer) && !isError(err,
+		"org.freedesktop.DBus.Error.NoReply", // the bus does not wait any longer, or systemd has gone
+		"org.freedesktop.DBus.Error.Timeout",
+		"org.freedesktop.DBus.Error.TimedOut",
+		"org.freedesktop.DBus.Error.Disconnected")
+}
+
+// unanswered makes sure that a service which was asked for does not run after
+// all, on a new connection: systemd takes what it is asked in that order.
+func (c *conn) unanswered(unit string, reason error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	again, err := connect(ctx, c.user)
+	if err == nil {
+		err = again.Stop(ctx, unit)
+		again.Close()
+	}
+	if err != nil {
+		return &service.UnansweredError{Unit: unit, Err: reason}
+	}
+	return reason
+}
+
+// failed says why a job has failed, and has the unit forgotten.
+func (c *conn) failed(unit, word string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	e := &service.FailedError{Result: word}
+	if u, err := c.Look(ctx, unit); err == nil && word == "failed" {
+		e.Unit = u
+	}
+	if err := c.Stop(ctx, unit); err != nil {
+		return &service.UnansweredError{Unit: unit, Err: err}
+	}
+	return e
+}
+
+func (c *conn) properties(ctx context.Context, s *service.Spec) ([]sd.Property, error) {
+	var own []string
+	if err := c.get(ctx, managerPath, managerFace, "Environment", &own); err != nil {
+		return nil, err
+	}
+	var list []sd.Property
+	set := func(name string, value any) {
+		list = append(list, sd.Property{Name: name, Value: dbus.MakeVariant(value)})
+	}
+	set("Description", s.Description)
+	set("Type", "exec")
+	set("Slice", "detach.slice")
+	set("CollectMode", "inactive-or-failed")
+	if c.onBus {
+		set("AddRef", true)
+	}
+	// As long as anything of it is left it goes on: what a program has put into
+	// the background outlives it after a double fork too.
+	if c.version >= 250 {
+		set("ExitType", "cgroup")
+	} else {
+		set("KillMode", "process")
+	}
+	set("OOMPolicy", "continue")
+	set("TimeoutStartUSec", uint64(startTimeout/time.Microsecond))
+	set("ExecStartEx", []command{{s.Path, s.Args, []string{"no-env-expand"}}})
+	set("WorkingDirectory", s.Dir)
+	set("UMask", uint32(s.Umask))
+	set("IgnoreSIGPIPE", false)
+	set("Environment", s.Env)
+	set("UnsetEnvironment", unwanted(own, s.Env))
+	set("StandardInputFileDescriptor", dbus.UnixFD(s.Stdio[0]))
+	set("StandardOutputFileDescriptor", dbus.UnixFD(s.Stdio[1]))
+	set("StandardErrorFileDescriptor", dbus.UnixFD(s.Stdio[2]))
+	for _, l := range s.Limits {
+		set("Limit"+l.Name, l.Hard)
+		set("Limit"+l.Name+"Soft", l.Soft)
+	}
+	if s.Nice != nil {
+		set("Nice", int32(*s.Nice))
+	}
+	if s.OOMScoreAdj != nil {
+		set("OOMScoreAdjust", int32(*s.OOMScoreAdj))
+	}
+	if s.User != "" {
+		set("User", s.User)
+		set("Group", s.Group)
+		set("SupplementaryGroups", s.Groups)
+	}
+	for _, p := range s.Properties {
+		set(p.Name, p.Value)
+	}
+	return list, nil
+}
+
+// command is an entry of ExecStartEx, see org.freedesktop.systemd1(5).
+type command struct {
+	Path  string
+	Args  []string
+	Flags []string
+}
+
+// unwanted are the variables that systemd would set beside those of env.
+func unwanted(own, env []string) []string {
+	names := slices.Clone(ownVariables)
+	for _, entry := range own {
+		name, _, _ := strings.Cut(entry, "=")
+		names = append(names, name)
+	}
+	wanted := map[string]bool{}
+	for _, entry := range env {
+		name, _, _ := strings.Cut(entry, "=")
+		wanted[name] = true
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return slices.DeleteFunc(names, func(name string) bool { return wanted[name] })
+}
