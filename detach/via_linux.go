@@ -39,7 +39,7 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 	case ViaFork:
 		if c.Strict {
 			h.place = findPlace()
-			h.threat = h.place.threat(ctx, &h.managers)
+			h.threat = h.place.threat(ctx, &h.managers, unix.Getuid())
 		}
 	case ViaSystemd:
 		if h.manager, err = h.managers.connect(ctx, h.user); err != nil {
@@ -62,7 +62,7 @@ func (h *holding) choose(ctx context.Context) {
 	if h.place = findPlace(); h.place.unit == "" {
 		return
 	}
-	if h.threat = h.place.threat(ctx, &h.managers); h.threat == nil {
+	if h.threat = h.place.threat(ctx, &h.managers, unix.Getuid()); h.threat == nil {
 		return
 	}
 	manager, err := h.managers.connect(ctx, h.user)
