@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -43,6 +44,9 @@ func systemd(t testing.TB, mode string, command []string) *exec.Cmd {
 	args := []string{script, "-m", mode}
 	for _, word := range command {
 		if _, err := os.Stat(word); err == nil && filepath.IsAbs(word) {
+			if dir := filepath.Dir(word); !strings.Contains(dir[1:], "/") {
+				t.Fatalf("%s would have %s, not a copy, be the systemd's: name files in folders of the test", word, dir)
+			}
 			args = append(args, "-b", filepath.Dir(word))
 		}
 	}
