@@ -129,7 +129,7 @@ func (t *threat) hazard(reason error) Hazard {
 		h.Text = fmt.Sprintf("it is in the cgroup of %s, which has %s: systemctl stop or restart of that unit ends it too", unit, t.setting)
 	}
 	if reason != nil && reason != t.err {
-		h.Text += fmt.Sprintf("; it is no service of its own because: %v", reason)
+		h.Text += "; it is no service of its own because: " + strings.TrimPrefix(reason.Error(), "detach: ")
 	}
 	linger := ""
 	if uid := unix.Geteuid(); uid != 0 {
