@@ -43,6 +43,8 @@ type Record struct {
 	Cgroup   string `json:"cgroup,omitempty"`
 	CgroupID uint64 `json:"cgroup_id,omitempty"`
 
+	Restart Restart `json:"restart,omitempty"` // see Cmd.Restart
+
 	StopConsole string `json:"stop_console,omitempty"` // see Cmd.StopConsole
 
 	// What it has to reach to be ready, see Ready, how far it is, and who

@@ -230,6 +230,9 @@ func (c *Cmd) check() error {
 	if c.StopConsole != "" && c.Console == "" {
 		return &Error{Op: "stop console", Path: c.StopConsole, Err: ErrNoConsole}
 	}
+	if err := c.checkSupervision(); err != nil {
+		return err
+	}
 	if err := checkLine(c.StopConsole); err != nil {
 		return &Error{Op: "stop console", Path: c.StopConsole, Err: err}
 	}
@@ -289,6 +292,7 @@ func (c *Cmd) record(path string) Record {
 		PIDFile:     absolute(c.PIDFile),
 		Started:     time.Now().UTC(),
 		StopConsole: c.StopConsole,
+		Restart:     c.Restart,
 		Forks:       forks(),
 	}
 	if r.Stdout == "" {

@@ -35,7 +35,11 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 			h.close()
 		}
 	}()
-	switch c.Via {
+	via := c.Via
+	if c.supervised() {
+		h.via, via = ViaSystemd, ViaSystemd
+	}
+	switch via {
 	case ViaFork:
 		if c.Strict {
 			h.place = findPlace()

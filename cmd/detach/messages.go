@@ -187,6 +187,8 @@ func fileHint(e *detach.Error) string {
 		return "give each file a name of its own; the record has that of the PID file with .json"
 	case errors.Is(e, detach.ErrNotLog):
 		return "log to a file and let readers follow it with tail -F; --console makes a FIFO the standard input"
+	case errors.Is(e, detach.ErrNotSupervised):
+		return "have systemd hold it: --via systemd"
 	case errors.Is(e, detach.ErrNoLog):
 		return "name a log file with -o"
 	case errors.Is(e, detach.ErrNoConsole):

@@ -33,6 +33,10 @@ is ready if --ready says what that takes; prints its PID.
                          systemd   a service of its own, that of the machine's
                                    systemd for root, of the user's for others
                          cgroup    a double fork into another cgroup
+      --restart WHEN   have systemd start it again when it has ended: on-failure
+                       or always, until detach stop
+      --watchdog TIME  have systemd end it when it has not sent WATCHDOG=1 to
+                       $NOTIFY_SOCKET for so long (sd_watchdog_enabled(3))
       --strict         start nothing while anything is known that could still end
                        or cripple it (detach hazards prints it)
       --ready WHAT     wait until it is ready; repeatable, and all have to hold:

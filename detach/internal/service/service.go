@@ -23,6 +23,9 @@ type Spec struct {
 	Nice        *int // nil leaves it to the service manager
 	OOMScoreAdj *int // the same
 
+	Supervised bool // it is started again when its main process has ended; Properties have its files, not Stdio
+	Watched    bool // it is told where to notify systemd
+
 	// Properties are what else the unit is to have, as D-Bus has them.
 	Properties []Property
 }
