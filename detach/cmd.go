@@ -1,6 +1,9 @@
 package detach
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Cmd is a program to be started as a daemon. It is a description only: Start
 // does not change it, so it may be started again, and from several goroutines.
@@ -81,6 +84,16 @@ type Cmd struct {
 
 	// Limits are what it may use.
 	Limits Limits
+
+	// Restart has systemd start the program again when it has ended. It needs
+	// ViaSystemd, which ViaAuto then is; with the others Start fails.
+	Restart Restart
+
+	// Watchdog has systemd end the program, and start it again if Restart is
+	// not empty, when it has not sent WATCHDOG=1 to $NOTIFY_SOCKET for so long,
+	// see sd_watchdog_enabled(3). Zero is never. It needs systemd as Restart
+	// does, and excludes Notify, which is another socket.
+	Watchdog time.Duration
 
 	// Strict makes every Hazard that Outlook tells an error, a *HazardError,
 	// before anything is started.

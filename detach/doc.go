@@ -11,7 +11,7 @@
 //	cmd.PIDFile = "server.pid"
 //	daemon, err := cmd.Start(ctx)
 //
-// It does not run a shell, does not supervise or restart, does not limit or
+// It does not run a shell, does not supervise (see Cmd.Restart), does not limit or
 // isolate (nice, prlimit, setpriv and bwrap do, as a prefix of the command),
 // and cannot make the calling program itself a daemon.
 //

@@ -95,6 +95,10 @@ var (
 	// removed, or that what has its name now is not its standard input.
 	ErrConsoleGone = errors.New("its console has gone")
 
+	// ErrNotSupervised means that a daemon is not held by what could start it
+	// again.
+	ErrNotSupervised error = notSupervised{}
+
 	// ErrNoLog means that a condition speaks of the log, and there is no log
 	// file.
 	ErrNoLog = errors.New("it has no log file")
@@ -158,3 +162,8 @@ func (e *InterpreterError) Error() string {
 }
 
 func (e *InterpreterError) Unwrap() error { return e.Err }
+
+type notSupervised struct{}
+
+func (notSupervised) Error() string        { return "nobody looks after a double fork" }
+func (notSupervised) Is(target error) bool { return target == errors.ErrUnsupported }

@@ -63,6 +63,18 @@ func (in *inspection) cgroupHazard() []Hazard {
 	}
 	scope, unit := strings.HasSuffix(in.unit, ".scope"), quoteOdd(unitName(in.unit))
 	h := Hazard{Code: HazardCgroup, Text: fmt.Sprintf("it is in the cgroup of %s together with %s", unit, in.nameAll(sharers))}
+	switch threat, known := in.asked.threat(in.unit, int(in.status.UID)); {
+	case known && threat == nil:
+		return nil
+	case known && threat.session:
+		h.Text += fmt.Sprintf(", and logind has %s: the logout ends it too", threat.setting)
+		h.Remedy = "start it with detach --via systemd, and let its user linger: loginctl enable-linger"
+		return []Hazard{h}
+	case known:
+		h.Text += fmt.Sprintf(", and %s has %s: systemctl stop or restart of that unit ends it too", quoteOdd(threat.unit), threat.setting)
+		h.Remedy = "set KillMode=process in " + quoteOdd(threat.unit) + ", or start it with detach --via systemd"
+		return []Hazard{h}
+	}
 	if scope {
 		h.Text += ": what ends that scope ends it too, as does a logout where logind has KillUserProcesses=yes"
 		h.Remedy = "start it as a unit of its own, as with systemd-run --user, and let its user linger: loginctl enable-linger"

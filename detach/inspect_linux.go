@@ -31,8 +31,11 @@ func (p *Process) verify() (Report, error) {
 	if p.handle == nil {
 		return failed(name, ErrExited)
 	}
+	asked := &askedUnits{}
+	defer asked.close()
 	for n := 1; ; n++ {
 		in, err := inspect(p)
+		in.asked = asked
 		report := Report{}
 		if err == nil {
 			report = in.report()
@@ -92,6 +95,7 @@ type inspection struct {
 	environ    []string
 	environErr error
 	unit       string // of systemd, from its cgroup; or empty
+	asked      *askedUnits
 
 	machine    bool // whether this PID namespace is that of the machine
 	ownSession bool // whether the session is its own

@@ -115,7 +115,7 @@ func (p *Process) forget(ctx context.Context) {
 		defer m.Close()
 	}
 	// Of another daemon, by now, is what runs there.
-	if u, err := m.Look(ctx, p.Record.Unit); err == nil && (u.Gone() || u.PID == p.PID || u.PID == 0 && u.Active == "active") {
+	if u, err := m.Look(ctx, p.Record.Unit); err == nil && (u.Gone() || u.PID == p.PID || p.Record.Restart != RestartNo || u.PID == 0 && u.Active == "active") {
 		_ = m.Stop(ctx, p.Record.Unit)
 	}
 }

@@ -30,6 +30,18 @@ func open(path string) (*Process, error) {
 		identity = &named.record.Identity
 	}
 	pidfd, stat, known, err := openAlive(named.pid, identity)
+	if err == ErrExited && named.record != nil {
+		was := named.record.Identity
+		if err = named.record.follow(context.Background()); err == nil {
+			named.pid = named.record.PID
+			if pidfd, stat, known, err = openAlive(named.pid, &named.record.Identity); err == nil && named.pidFile != "" {
+				if f, err := openPIDDir(named.pidFile); err == nil {
+					f.adopt(was, named.record)
+					f.close()
+				}
+			}
+		}
+	}
 	if err != nil {
 		return nil, &Error{Op: "open", Path: path, Err: err}
 	}

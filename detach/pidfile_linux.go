@@ -217,6 +217,13 @@ func (f *pidFile) claim(ctx context.Context) error {
 		identity = &record.Identity
 	}
 	pidfd, _, _, err := openAlive(pid, identity)
+	if err == ErrExited && record != nil && record.Restart != RestartNo {
+		next := *record
+		if err = next.follow(ctx); err == nil {
+			pid = next.PID
+			pidfd, _, _, err = openAlive(pid, &next.Identity)
+		}
+	}
 	if err == nil {
 		unix.Close(pidfd)
 		return &Error{Op: "start with", Path: f.path, Err: &RunningError{PID: pid}}

@@ -70,14 +70,14 @@ type threat struct {
 	err     error // why it could not be asked, and setting is empty
 }
 
-// threat asks what would end a daemon here; nil is nothing.
-func (p place) threat(ctx context.Context, managers *managers) *threat {
+// threat asks what would end a daemon of this user here; nil is nothing.
+func (p place) threat(ctx context.Context, managers *managers, uid int) *threat {
 	if p.unit == "" {
 		return nil
 	}
 	if p.isSession() {
 		t := &threat{unit: p.unit, session: true}
-		kills, err := killsProcesses(ctx)
+		kills, err := killsProcesses(ctx, uid)
 		if err == nil && !kills {
 			return nil
 		}
@@ -105,13 +105,13 @@ func (p place) threat(ctx context.Context, managers *managers) *threat {
 	return t
 }
 
-func killsProcesses(ctx context.Context) (bool, error) {
+func killsProcesses(ctx context.Context, uid int) (bool, error) {
 	s, err := service.ConnectSessions(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer s.Close()
-	return s.KillsProcesses(ctx, unix.Getuid())
+	return s.KillsProcesses(ctx, uid)
 }
 
 // hazard says it, of a daemon that stays here because of reason.
@@ -129,7 +129,7 @@ func (t *threat) hazard(reason error) Hazard {
 		h.Text = fmt.Sprintf("it is in the cgroup of %s, which has %s: systemctl stop or restart of that unit ends it too", unit, t.setting)
 	}
 	if reason != nil && reason != t.err {
-		h.Text += fmt.Sprintf("; it is no service of its own because: %v", reason)
+		h.Text += "; it is no service of its own because: " + strings.TrimPrefix(reason.Error(), "detach: ")
 	}
 	linger := ""
 	if uid := unix.Geteuid(); uid != 0 {

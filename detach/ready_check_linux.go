@@ -96,6 +96,16 @@ func (r *Ready) wantsFD() fmt.Stringer {
 	return nil
 }
 
+// wantsNotify tells whether there is a condition that takes NOTIFY_SOCKET.
+func (r *Ready) wantsNotify() bool {
+	for _, c := range r.When {
+		if _, ok := c.(Notify); ok {
+			return true
+		}
+	}
+	return false
+}
+
 // wantsLog returns a condition that needs a log file, or nil.
 func (r *Ready) wantsLog() fmt.Stringer {
 	for _, c := range r.When {

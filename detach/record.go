@@ -43,8 +43,9 @@ type Record struct {
 	Cgroup   string `json:"cgroup,omitempty"`
 	CgroupID uint64 `json:"cgroup_id,omitempty"`
 
-	User   string  `json:"user,omitempty"`   // see Cmd.User
-	Limits *Limits `json:"limits,omitempty"` // see Cmd.Limits; nil if there are none
+	User    string  `json:"user,omitempty"`    // see Cmd.User
+	Limits  *Limits `json:"limits,omitempty"`  // see Cmd.Limits; nil if there are none
+	Restart Restart `json:"restart,omitempty"` // see Cmd.Restart
 
 	StopConsole string `json:"stop_console,omitempty"` // see Cmd.StopConsole
 

@@ -186,6 +186,12 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 		Umask:       spec.Umask,
 		Stdio:       spec.Stdio,
 		Limits:      limits(),
+		Supervised:  c.Restart != RestartNo,
+		Watched:     c.Watchdog > 0,
+		Properties:  c.supervision(),
+	}
+	if s.Supervised {
+		superviseFiles(s, r)
 	}
 	if s.Umask < 0 {
 		s.Umask = 0o022

@@ -255,6 +255,9 @@ func (c *Cmd) check() error {
 	if err := c.Limits.check(); err != nil {
 		return err
 	}
+	if err := c.checkSupervision(); err != nil {
+		return err
+	}
 	if err := checkLine(c.StopConsole); err != nil {
 		return &Error{Op: "stop console", Path: c.StopConsole, Err: err}
 	}
@@ -316,6 +319,7 @@ func (c *Cmd) record(path string) Record {
 		User:        c.User,
 		Limits:      c.limitsForRecord(),
 		StopConsole: c.StopConsole,
+		Restart:     c.Restart,
 		Forks:       forks(),
 	}
 	if r.Stdout == "" {

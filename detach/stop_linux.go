@@ -123,6 +123,9 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 		return failed(err)
 	}
 	s.result.Took = time.Since(began)
+	if p.Record.Restart != RestartNo {
+		p.forget(ctx) // at once: it must not be started again
+	}
 	if exit, err := p.wait(ctx); err == nil && exit.Known {
 		s.exit = exit
 	}

@@ -37,14 +37,18 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 			h.close()
 		}
 	}()
-	switch c.Via {
+	via := c.Via
+	if c.supervised() {
+		h.via, via = ViaSystemd, ViaSystemd
+	}
+	switch via {
 	case ViaFork:
 		if c.Limits.needCgroup() {
 			return nil, &Error{Op: "limit", Path: strings.Join(c.Limits.controllers(), ", "), Err: errForkLimit}
 		}
 		if c.Strict {
 			h.place = findPlace()
-			h.threat = h.place.threat(ctx, &h.managers)
+			h.threat = h.place.threat(ctx, &h.managers, unix.Getuid())
 		}
 	case ViaSystemd:
 		if h.manager, err = h.managers.connect(ctx, h.user); err != nil {
@@ -85,7 +89,7 @@ func (h *holding) choose(ctx context.Context) {
 	if h.place = findPlace(); h.place.unit == "" {
 		return
 	}
-	if h.threat = h.place.threat(ctx, &h.managers); h.threat == nil {
+	if h.threat = h.place.threat(ctx, &h.managers, unix.Getuid()); h.threat == nil {
 		return
 	}
 	manager, err := h.managers.connect(ctx, h.user)
@@ -127,7 +131,7 @@ func (h *holding) staysIn(ctx context.Context, g *ownCgroup) []Hazard {
 	if h.place.unit == "" || placeOf(g.path) != h.place {
 		return nil
 	}
-	if t := h.place.threat(ctx, &h.managers); t != nil {
+	if t := h.place.threat(ctx, &h.managers, unix.Getuid()); t != nil {
 		return []Hazard{t.hazard(nil)}
 	}
 	return nil

@@ -41,6 +41,13 @@ func parse(args []string) (*options, error) {
 	flags.text(&o.cmd.User, "", "user")
 	limitFlags(flags, &o.cmd.Limits)
 	flags.toggle(&o.cmd.Strict, "", "strict")
+	flags.value(func(s string) error { return parseRestart(s, &o.cmd.Restart) }, "", "restart")
+	flags.value(func(s string) (err error) {
+		if o.cmd.Watchdog, err = parseDuration(s); err == nil && o.cmd.Watchdog == 0 {
+			err = errors.New("is no time at all")
+		}
+		return err
+	}, "", "watchdog")
 	flags.text(&o.cmd.StopConsole, "", "stop-console")
 	flags.value(func(s string) error {
 		c, err := parseCondition(s)

@@ -197,6 +197,8 @@ func fileHint(e *detach.Error) string {
 		return "log to a file and let readers follow it with tail -F; --console makes a FIFO the standard input"
 	case errors.Is(e, detach.ErrNotTheirs):
 		return "give it to the user (chown), or name another one"
+	case errors.Is(e, detach.ErrNotSupervised):
+		return "have systemd hold it: --via systemd"
 	case errors.Is(e, detach.ErrNoLog):
 		return "name a log file with -o"
 	case errors.Is(e, detach.ErrNoConsole):

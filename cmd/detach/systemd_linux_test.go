@@ -332,14 +332,17 @@ loginctl enable-linger panel
 until [ "$(systemctl is-active user@4711)" = active ]; do sleep .02; done
 say started; session sh -c '
 	"$0" -o log -p 1.pid -- sleep 1001
-	"$0" --via fork -o log -p 2.pid -- sleep 1002' "$D" | sed 's/^[0-9]*$/PID/'
+	"$0" --via fork -o log -p 2.pid -- sleep 1002
+	"$0" verify 2.pid >verified' "$D" | sed 's/^[0-9]*$/PID/'
 until ! pgrep -fx 'sleep 1002' >/dev/null; do sleep .02; done
+say verified; grep cgroup verified
 say after the logout; pgrep -af '^sleep 100' | cut -d' ' -f2-
 say as root; systemd-run -q --pipe --wait -G -p PAMName=login -p User=root -p WorkingDirectory=/run/w "$D" -o log -p 3.pid -- sleep 1003 2>&1 | sed 's/^[0-9]*$/PID/'; grep -o '"via": .*' 3.pid.json
 `)
 	require.Equal(t, "PID\n\"via\": \"fork\",", got["kept, no kill"])
 	require.Regexp(t, `^via: systemd, because session-\d+\.scope has KillUserProcesses=yes\nhazard: it is below user@4711\.service, the systemd of its user, who does not linger: the last logout ends it\n  hint: loginctl enable-linger 4711\n`, got["hazards"])
 	require.Equal(t, "PID\nPID", got["started"])
+	require.Regexp(t, `^hazard: it is in the cgroup of session-\d+\.scope together with .*, and logind has KillUserProcesses=yes: the logout ends it too\n`, got["verified"])
 	require.Equal(t, "sleep 1000\nsleep 1001", got["after the logout"], "that of before, and the service")
 	require.Equal(t, "PID\n\"via\": \"fork\",", got["as root"], "whom logind spares")
 }

@@ -49,6 +49,10 @@ is ready if --ready says what that takes; prints its PID.
       --nice N         scheduling priority, from -20 to 19
       --oom-score-adj N  from -1000 (never) to 1000: whom the kernel ends when
                        memory runs out
+      --restart WHEN   have systemd start it again when it has ended: on-failure
+                       or always, until detach stop
+      --watchdog TIME  have systemd end it when it has not sent WATCHDOG=1 to
+                       $NOTIFY_SOCKET for so long (sd_watchdog_enabled(3))
       --strict         start nothing while anything is known that could still end
                        or cripple it (detach hazards prints it)
       --ready WHAT     wait until it is ready; repeatable, and all have to hold:

@@ -284,6 +284,13 @@ while pgrep -r DRSTt -fx 'sleep 1007' >/dev/null; do :; done
 show left $(pgrep -fx 'sleep 1009')
 systemd-run -q --scope --unit=login sh -c 'sleep 1010 & '"$0"' -q --via fork -- sleep 1011'
 show scope $(pgrep -fx 'sleep 1011')
+systemd-run -q --unit=lenient -p KillMode=process sh -c "$0"' -q --via fork -- sleep 1012; exec sleep 1013'
+until pgrep -fx 'sleep 1013' >/dev/null; do :; done
+show lenient $(pgrep -fx 'sleep 1012')
+systemctl stop lenient
+show survivor $(pgrep -fx 'sleep 1012')
+mv /run/systemd/private /run/systemd/private.away
+DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/none show unasked $(pgrep -fx 'sleep 1001')
 `
 	cmd := lab.Systemd(t, "sh", "-c", script, lab.Bin(t, "detach"))
 	cmd.Dir = "/"
@@ -304,7 +311,7 @@ show scope $(pgrep -fx 'sleep 1011')
 	require.Contains(t, sections["service"], "status 0")
 
 	require.NotContains(t, sections["detached"], "NO")
-	require.Regexp(t, `hazard: it is in the cgroup of sdtest-cmd\.service together with PID \d+ \(bash\).*: systemctl stop`, sections["detached"])
+	require.Regexp(t, `hazard: it is in the cgroup of sdtest-cmd\.service together with PID \d+ \(bash\).*, and sdtest-cmd\.service has KillMode=control-group: systemctl stop`, sections["detached"])
 	require.Contains(t, sections["detached"], "KillMode=process in sdtest-cmd.service")
 	require.Contains(t, sections["detached"], "it is detached, but not from the end of its container nor from the end of the unit whose cgroup it is in\nstatus 0")
 
@@ -324,8 +331,12 @@ show scope $(pgrep -fx 'sleep 1011')
 	require.NotContains(t, sections["left"], "cgroup")
 	require.Contains(t, sections["left"], "status 0")
 
-	require.Regexp(t, `hazard: it is in the cgroup of login\.scope together with PID \d+ \(sleep\): .* KillUserProcesses=yes\n`, sections["scope"])
-	require.Contains(t, sections["scope"], "loginctl enable-linger")
+	require.Regexp(t, `hazard: it is in the cgroup of login\.scope together with PID \d+ \(sleep\), and login\.scope has KillMode=control-group: `, sections["scope"])
+
+	require.NotContains(t, sections["lenient"], "cgroup", "systemd was asked")
+	require.NotContains(t, sections["survivor"], "cgroup")
+	require.Contains(t, sections["survivor"], "status 0")
+	require.Regexp(t, `hazard: it is in the cgroup of sdtest-cmd\.service together with .*: systemctl stop or restart of that unit ends it too, unless the unit says KillMode=process\n`, sections["unasked"])
 
 	require.Contains(t, sections["helper"], "NO  session")
 	require.Contains(t, sections["helper"], "NO  environment  INVOCATION_ID and SYSTEMD_EXEC_PID;") // its output is the journal

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -66,13 +67,15 @@ func systemd(t testing.TB, mode string, command []string) *exec.Cmd {
 	}
 	args := []string{script, "-m", mode}
 	for _, word := range command {
-		// The folder of a folder at the top is the root itself, which would make
-		// the boot in there one of this machine.
-		if dir := filepath.Dir(word); filepath.IsAbs(word) && dir != "/" {
-			if _, err := os.Stat(word); err == nil {
-				args = append(args, "-b", dir)
-			}
+		dir := filepath.Dir(word)
+		if _, err := os.Stat(word); err != nil || !filepath.IsAbs(word) || dir == "/" {
+			continue // the folder of a folder at the top is the root itself
 		}
+		// The boot in there would be one of this machine.
+		if !strings.Contains(dir[1:], "/") {
+			t.Fatalf("%s would have %s, not a copy, be the systemd's: name files in folders of the test", word, dir)
+		}
+		args = append(args, "-b", dir)
 	}
 	return exec.Command(Program(t, "bash"), slices.Concat(args, []string{"--"}, command)...)
 }

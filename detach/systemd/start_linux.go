@@ -141,9 +141,11 @@ func (c *conn) properties(ctx context.Context, s *service.Spec) ([]sd.Property, 
 	}
 	// As long as anything of it is left it goes on: what a program has put into
 	// the background outlives it after a double fork too.
-	if c.version >= 250 {
+	switch {
+	case s.Supervised: // the end of the program itself is what counts
+	case c.version >= 250:
 		set("ExitType", "cgroup")
-	} else {
+	default:
 		set("KillMode", "process")
 	}
 	set("OOMPolicy", "continue")
@@ -153,10 +155,18 @@ func (c *conn) properties(ctx context.Context, s *service.Spec) ([]sd.Property, 
 	set("UMask", uint32(s.Umask))
 	set("IgnoreSIGPIPE", false)
 	set("Environment", s.Env)
-	set("UnsetEnvironment", unwanted(own, s.Env))
-	set("StandardInputFileDescriptor", dbus.UnixFD(s.Stdio[0]))
-	set("StandardOutputFileDescriptor", dbus.UnixFD(s.Stdio[1]))
-	set("StandardErrorFileDescriptor", dbus.UnixFD(s.Stdio[2]))
+	unset := unwanted(own, s.Env)
+	if s.Watched {
+		unset = slices.DeleteFunc(unset, func(name string) bool {
+			return name == "NOTIFY_SOCKET" || name == "WATCHDOG_PID" || name == "WATCHDOG_USEC"
+		})
+	}
+	set("UnsetEnvironment", unset)
+	if !s.Supervised { // systemd closes them when the program ends
+		set("StandardInputFileDescriptor", dbus.UnixFD(s.Stdio[0]))
+		set("StandardOutputFileDescriptor", dbus.UnixFD(s.Stdio[1]))
+		set("StandardErrorFileDescriptor", dbus.UnixFD(s.Stdio[2]))
+	}
 	for _, l := range s.Limits {
 		set("Limit"+l.Name, l.Hard)
 		set("Limit"+l.Name+"Soft", l.Soft)

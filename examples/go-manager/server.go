@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/detachkit/detach/detach"
+	_ "github.com/detachkit/detach/detach/systemd" // as a service, systemd would end the servers with it
 )
 
 // The files of a server, in its folder.

@@ -28,6 +28,9 @@ type Spec struct {
 	User, Group string
 	Groups      []string
 
+	Supervised bool // it is started again when its main process has ended; Properties have its files, not Stdio
+	Watched    bool // it is told where to notify systemd
+
 	// Properties are what else the unit is to have, as D-Bus has them.
 	Properties []Property
 }

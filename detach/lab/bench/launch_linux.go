@@ -117,6 +117,7 @@ func (b *bench) launchers(ctx context.Context) error {
 			peak, peakRatio, waits, b.commandLine(l.argv))
 	}
 	result.print(b.out)
+	b.compareWays(usable, wall)
 	for _, w := range without {
 		fmt.Fprintln(b.out, "not measured:", w)
 	}
@@ -131,6 +132,30 @@ waits              whether it returns after the program was exec'd; others retur
                    their work is not in their wall time
 `)
 	return nil
+}
+
+// compareWays compares the ways of holding a daemon that there are here.
+func (b *bench) compareWays(usable []launcher, wall []series) {
+	took := map[string]series{}
+	for i, l := range usable {
+		took[l.name] = wall[i]
+	}
+	if auto, ok := took["detach"]; ok && !exists(booted) {
+		ratio := auto.over(took["detach --via fork"])
+		fmt.Fprintf(b.out, "\ntarget: auto, where there is no systemd, at most 1.05× --via fork: %.3f×: %s\n", ratio, verdict(ratio <= 1.05))
+	}
+	if ours, ok := took["detach --via systemd"]; ok && len(took["systemd-run"]) > 0 {
+		ratio := ours.over(took["systemd-run"])
+		fmt.Fprintf(b.out, "\n--via systemd beside systemd-run: %s\n", times(ratio))
+	}
+}
+
+// booted is there where systemd is the init, see sd_booted(3).
+const booted = "/run/systemd/system"
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // commandLine shows a command as it could be typed.

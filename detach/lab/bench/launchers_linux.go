@@ -29,6 +29,8 @@ func (b *bench) allLaunchers() []launcher {
 		{name: "empty Go program", argv: []string{b.empty}, nothing: true},
 		{name: "detach --version", argv: []string{b.detach, "--version"}, nothing: true},
 		{name: "detach", argv: []string{b.detach, "--", b.idle}, waits: true},
+		{name: "detach --via fork", argv: []string{b.detach, "--via", "fork", "--", b.idle}, waits: true},
+		{name: "detach --via systemd", argv: []string{b.detach, "--via", "systemd", "--", b.idle}, waits: true},
 		{name: "detach, PID file", argv: []string{b.detach, "-o", filepath.Join(b.dir, "log"), "-p", filepath.Join(b.dir, "pid"), "--", b.idle}, waits: true},
 		{name: "setsid -f", argv: []string{"setsid", "-f", b.idle}},
 		{name: "nohup &", argv: []string{"sh", "-c", `nohup "$0" >/dev/null 2>&1 &`, b.idle}},

@@ -1,0 +1,34 @@
+package detach
+
+import (
+	"context"
+	"os"
+)
+
+// askedUnits is what was asked of systemd about a unit, once in an inspection
+// that may have to look several times.
+type askedUnits struct {
+	managers managers
+	unit     string
+	uid      int
+	found    *threat
+	known    bool
+}
+
+// threat returns what would end a process of this user in the unit whose cgroup
+// this is, nil for nothing; known is false where systemd does not tell.
+func (a *askedUnits) threat(cgroup string, uid int) (t *threat, known bool) {
+	if a == nil || cgroup == "" {
+		return nil, false
+	}
+	if a.unit != cgroup || a.uid != uid {
+		a.unit, a.uid, a.found, a.known = cgroup, uid, nil, false
+		if _, err := os.Stat(booted); err == nil {
+			a.found = placeOf(cgroup).threat(context.Background(), &a.managers, uid)
+			a.known = a.found == nil || a.found.err == nil
+		}
+	}
+	return a.found, a.known
+}
+
+func (a *askedUnits) close() { a.managers.close() }

@@ -1,0 +1,128 @@
+package detach
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/service"
+)
+
+// restartPause is how long systemd waits before it starts a program again. It is
+// also what Stop has, from the end of the program, to call that off.
+const restartPause = time.Second
+
+// supervised tells whether systemd is to look after the daemon.
+func (c *Cmd) supervised() bool { return c.Restart != RestartNo || c.Watchdog != 0 }
+
+// checkSupervision refuses what no systemd will do.
+func (c *Cmd) checkSupervision() error {
+	switch c.Restart {
+	case RestartNo, RestartOnFailure, RestartAlways:
+	default:
+		return &Error{Op: "restart", Path: string(c.Restart), Err: unix.EINVAL}
+	}
+	if c.Watchdog < 0 {
+		return &Error{Op: "watchdog", Path: c.Watchdog.String(), Err: unix.EINVAL}
+	}
+	if c.supervised() && c.Via != ViaAuto && c.Via != ViaSystemd {
+		e := &Error{Op: "restart", Path: string(c.Restart), Err: ErrNotSupervised}
+		if c.Restart == RestartNo {
+			e.Op, e.Path = "watchdog", c.Watchdog.String()
+		}
+		return e
+	}
+	if ready := c.Ready.wantsNotify(); c.Watchdog > 0 && ready {
+		return &Error{Op: "watchdog", Path: c.Watchdog.String(), Err: invalidError("goes with no readiness by notification: that is another socket")}
+	}
+	return nil
+}
+
+// supervision are the properties of the unit.
+func (c *Cmd) supervision() []service.Property {
+	var list []service.Property
+	if c.Restart != RestartNo {
+		list = append(list,
+			service.Property{Name: "Restart", Value: string(c.Restart)},
+			service.Property{Name: "RestartUSec", Value: uint64(restartPause / time.Microsecond)})
+	}
+	if c.Watchdog > 0 {
+		list = append(list,
+			service.Property{Name: "NotifyAccess", Value: "all"},
+			service.Property{Name: "WatchdogUSec", Value: uint64(c.Watchdog / time.Microsecond)})
+	}
+	return list
+}
+
+// superviseFiles names the files of standard input, output and error, which
+// systemd opens at each start. It opens a FIFO for reading only, which is at its
+// end with the last writer, so that a shell does it and executes the program.
+func superviseFiles(s *service.Spec, r *Record) {
+	set := func(name, value string) {
+		s.Properties = append(s.Properties, service.Property{Name: name, Value: value})
+	}
+	switch {
+	case r.Console != "":
+		s.Args = append([]string{"sh", "-c", `exec <>"$0" && exec "$@"`, r.Console, s.Path}, s.Args[1:]...)
+		s.Path = "/bin/sh"
+		set("StandardInput", "null")
+	case r.Stdin != "":
+		set("StandardInputFile", r.Stdin)
+	default:
+		set("StandardInput", "null")
+	}
+	for _, l := range [][2]string{{"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}} {
+		if l[1] == "" || l[1] == os.DevNull {
+			set(l[0], "null")
+		} else {
+			set(l[0]+"FileToAppend", l[1])
+		}
+	}
+}
+
+// follow finds the process that systemd has started in place of the one on
+// record. It is no stranger: the unit is of this PID file and of no other, and
+// the process is in it. The error is ErrExited if there is none.
+func (r *Record) follow(ctx context.Context) error {
+	if r.Restart == RestartNo || r.Unit == "" {
+		return ErrExited
+	}
+	if err := r.complete(ctx); err != nil {
+		return err
+	}
+	if !checkUnit(r.PID, r.Unit).OK {
+		return ErrExited
+	}
+	return nil
+}
+
+// adopt puts the process that systemd has started on record in place of the
+// one that was there, unless somebody has changed that since. Who may not write
+// there, or does not get the lock, goes on without.
+func (f *pidFile) adopt(was Identity, r *Record) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if f.lock(ctx) != nil {
+		return
+	}
+	defer f.unlock()
+	_, record, err := f.read()
+	if err != nil || record == nil || record.Identity != was {
+		return
+	}
+	data, err := r.encode()
+	if err != nil {
+		return
+	}
+	// The PID file first: a record of another PID is believed to be an earlier
+	// daemon's, and then the unit is not asked.
+	if err = f.prepare(data); err == nil {
+		err = errors.Join(f.commit(data), f.place(r.PID))
+	}
+	if err != nil {
+		f.abandon()
+	}
+}
