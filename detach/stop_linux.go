@@ -295,10 +295,7 @@ func (s *stopping) belongs(q proc.Process) bool {
 			return true // a zombie
 		}
 	}
-	if s.p.Record.cgroupMembers()[q.PID] {
-		return true
-	}
-	return false
+	return s.p.Record.cgroupMembers()[q.PID]
 }
 
 // letGo closes the pidfd of a process that has ended.
