@@ -111,6 +111,20 @@ func (v verdict) words() string {
 	return printable(strings.Join(slices.DeleteFunc([]string{v.Why, v.Note}, func(s string) bool { return s == "" }), "; "))
 }
 
+// text says the outcome and all there is to say of it. Why something failed
+// says that it did.
+func (v verdict) text() string {
+	outcome, words := cells[v.Outcome].words, v.words()
+	switch {
+	case words == "":
+		return outcome
+	case v.fails():
+		return words
+	default:
+		return outcome + ": " + words
+	}
+}
+
 // score tells how many of the rows of a kind that could be staged were passed.
 func (r *results) score(column int, kind string) (passed, staged int) {
 	for i, v := range r.verdicts[column] {

@@ -22,12 +22,11 @@ var page = template.Must(template.New("report.html").Parse(pageSource))
 // What the page shows.
 type (
 	pageView struct {
-		Title, Machine, Version, At, Took string
-		Survived                          bool
-		Runs                              int
-		Columns                           []columnView
-		Kinds                             []kindView
-		Legend                            []cellView
+		Title, Summary, Machine, Version, At, Took string
+		Runs                                       int
+		Columns                                    []columnView
+		Kinds                                      []kindView
+		Legend                                     []cellView
 	}
 	// A columnView is a launcher with all it came to.
 	columnView struct {
@@ -52,7 +51,8 @@ type (
 	cellView struct {
 		ID, Launcher, Row, Who string
 		Outcome                outcome
-		Sign, Words, Why       string
+		Sign, Words            string
+		Text                   string // the outcome and why
 		Birth                  []fact
 	}
 	// A fact is one thing that a probe was born with.
@@ -69,13 +69,12 @@ var kindTitles = map[string]string{kindDeath: "Deaths of the manager"}
 // writeHTML writes a page that can be looked at by itself.
 func writeHTML(w io.Writer, r *results) error {
 	view := pageView{
-		Title:    "What survives",
-		Machine:  machine(),
-		Version:  buildVersion(),
-		At:       r.at.Format("2 January 2006, 15:04 MST"),
-		Took:     r.took.Round(100 * time.Millisecond).String(),
-		Survived: r.survived,
-		Runs:     r.runs,
+		Title:   "What survives",
+		Machine: machine(),
+		Version: buildVersion(),
+		At:      r.at.Format("2 January 2006, 15:04 MST"),
+		Took:    r.took.Round(100 * time.Millisecond).String(),
+		Runs:    r.runs,
 	}
 	for column := range r.launchers {
 		view.Columns = append(view.Columns, viewColumn(r, column))
@@ -95,6 +94,7 @@ func writeHTML(w io.Writer, r *results) error {
 		last := &view.Kinds[len(view.Kinds)-1]
 		last.Rows = append(last.Rows, rv)
 	}
+	view.Summary = summary(view.Columns)
 	view.Legend = legend(view.Columns)
 	return page.Execute(w, view)
 }
@@ -108,7 +108,7 @@ func viewColumn(r *results, column int) columnView {
 		Command: printable(strings.Join(l.words, " ")),
 		How:     "command",
 		Score:   fmt.Sprintf("%d/%d", passed, staged),
-		Perfect: passed == staged,
+		Perfect: passed == staged && staged > 0,
 		Open:    len(r.launchers) == 1,
 	}
 	switch {
@@ -125,11 +125,29 @@ func viewColumn(r *results, column int) columnView {
 		c.Cells = append(c.Cells, cellView{
 			ID:       fmt.Sprintf("%s-%s", c.ID, r.rows[i].name),
 			Launcher: c.Name, Row: r.rows[i].name, Who: r.rows[i].who,
-			Outcome: v.Outcome, Sign: look.sign, Words: look.words, Why: v.words(),
+			Outcome: v.Outcome, Sign: look.sign, Words: look.words, Text: v.text(),
 			Birth: v.Birth.facts(),
 		})
 	}
 	return c
+}
+
+// summary says in a sentence how it ended.
+func summary(columns []columnView) string {
+	perfect := 0
+	for _, c := range columns {
+		if c.Perfect {
+			perfect++
+		}
+	}
+	switch {
+	case len(columns) > 1:
+		return fmt.Sprintf("%d of %d launchers kept the program alive through every death that was staged.", perfect, len(columns))
+	case perfect == 1:
+		return "The program survived every death that was staged."
+	default:
+		return fmt.Sprintf("The program survived %s deaths that were staged.", strings.ReplaceAll(columns[0].Score, "/", " of "))
+	}
 }
 
 // legend returns one of each outcome that is on the page.
