@@ -96,10 +96,12 @@ func processesNaming(t *testing.T, path string) []string {
 
 // A testReport is the report in JSON, as its readers know it.
 type testReport struct {
-	Survived bool
-	Deaths   []struct{ Name, Who string }
-	Verdicts []verdict
-	Controls []verdict
+	Survived  bool
+	Runs      int
+	Launchers []string
+	Deaths    []struct{ Name, Who string }
+	Verdicts  []verdict
+	Controls  []verdict
 }
 
 // report runs detachtest and returns its report, and the verdicts by death.
