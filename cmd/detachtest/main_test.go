@@ -49,7 +49,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) testRun {
 	t.Helper()
 	temporary := temporaryFolder(t)
 	var stdout, stderr bytes.Buffer
-	cmd.Env = append(cmd.Environ(), "TMPDIR="+temporary)
+	cmd.Env = append(cmd.Environ(), "TMPDIR="+temporary, "COLUMNS=")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Start())
 	_ = cmd.Wait() // the status is the caller's business
