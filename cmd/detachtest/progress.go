@@ -34,8 +34,8 @@ type progress struct {
 
 // How a trial looks that has not come to its end.
 var (
-	waiting = cell{"·", faint, "waiting"}
-	running = cell{"…", yellow, "running"}
+	waiting = cell{"·", faint, "waiting", neither}
+	running = cell{"…", yellow, "running", neither}
 )
 
 // drawInterval is how often the table is drawn at most: a terminal may be at

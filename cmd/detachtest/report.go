@@ -36,8 +36,11 @@ type row struct {
 	who  string // a sentence
 }
 
-// kindDeath is the kind of the rows that are deaths.
-const kindDeath = "death"
+// The kinds of rows.
+const (
+	kindDeath = "death"
+	kindCheck = "check"
+)
 
 // newReport takes what a matrix has come to; before it was run, only what it
 // is made of.
@@ -80,19 +83,29 @@ var formats = map[string]func(io.Writer, *results) error{
 	formatExpect:   writeExpect,
 }
 
-// A cell is how an outcome looks.
+// A cell is how an outcome looks, and what it counts as.
 type cell struct {
 	sign, colour string
 	words        string
+	grade        grade
 }
 
+// A grade is what an outcome counts as.
+type grade int
+
+const (
+	neither grade = iota // there was nothing to win
+	passed
+	failed
+)
+
 var cells = map[outcome]cell{
-	survived:     {"✓", green, "survived"},
-	died:         {"✗", red, "died"},
-	frozen:       {"✗", red, "frozen"},
-	launchFailed: {"–", red, "launch failed"},
-	notRun:       {"–", faint, "not run"},
-	flaky:        {"≈", yellow, "differs from run to run"},
+	survived:     {"✓", green, "survived", passed},
+	died:         {"✗", red, "died", failed},
+	frozen:       {"✗", red, "frozen", failed},
+	launchFailed: {"–", red, "launch failed", failed},
+	notRun:       {"–", faint, "not run", neither},
+	flaky:        {"≈", yellow, "differs from run to run", failed},
 }
 
 // The colours of a terminal.
@@ -104,7 +117,7 @@ const (
 )
 
 // fails tells whether the outcome is one that nobody wants.
-func (v verdict) fails() bool { return v.Outcome != survived && v.Outcome != notRun }
+func (v verdict) fails() bool { return cells[v.Outcome].grade == failed }
 
 // words says what there is to say besides the outcome.
 func (v verdict) words() string {
@@ -125,18 +138,21 @@ func (v verdict) text() string {
 	}
 }
 
-// score tells how many of the rows of a kind that could be staged were passed.
-func (r *results) score(column int, kind string) (passed, staged int) {
+// score tells how many rows of a kind were passed, of those where there was
+// something to win.
+func (r *results) score(column int, kind string) (won, of int) {
 	for i, v := range r.verdicts[column] {
-		if r.rows[i].kind != kind || v.Outcome == notRun {
+		if r.rows[i].kind != kind {
 			continue
 		}
-		staged++
-		if !v.fails() {
-			passed++
+		switch cells[v.Outcome].grade {
+		case passed:
+			won, of = won+1, of+1
+		case failed:
+			of++
 		}
 	}
-	return passed, staged
+	return won, of
 }
 
 // reasons says why each probe did not survive, and what was odd about a death.

@@ -183,7 +183,7 @@ func TestTableInANarrowTerminal(t *testing.T) {
 func TestRowsOfAnotherKind(t *testing.T) {
 	m := sampleMatrix()
 	r := newReport(m)
-	r.rows[2] = row{"check", "extra", "Somebody, somehow."}
+	r.rows[2] = row{kindCheck, "extra", "Somebody, somehow."}
 	var table, data, html strings.Builder
 	require.NoError(t, writeTable(&table, r, style{}))
 	require.Contains(t, table.String(), "hangup   ✓      ✓        –\n\nextra    ✗      –        –\n")

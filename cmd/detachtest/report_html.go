@@ -64,7 +64,7 @@ type (
 
 // kindTitles are the headings of the kinds of rows; one that has none here is
 // headed by its name.
-var kindTitles = map[string]string{kindDeath: "Deaths of the manager"}
+var kindTitles = map[string]string{kindDeath: "Deaths of the manager", kindCheck: "Hygiene"}
 
 // writeHTML writes a page that can be looked at by itself.
 func writeHTML(w io.Writer, r *results) error {
@@ -101,14 +101,14 @@ func writeHTML(w io.Writer, r *results) error {
 
 func viewColumn(r *results, column int) columnView {
 	l := r.launchers[column]
-	passed, staged := r.score(column, kindDeath)
+	won, of := r.score(column, kindDeath)
 	c := columnView{
 		ID:      fmt.Sprintf("launcher-%d", column+1),
 		Name:    printable(l.name),
 		Command: printable(strings.Join(l.words, " ")),
 		How:     "command",
-		Score:   fmt.Sprintf("%d/%d", passed, staged),
-		Perfect: passed == staged && staged > 0,
+		Score:   fmt.Sprintf("%d/%d", won, of),
+		Perfect: won == of && of > 0,
 		Open:    len(r.launchers) == 1,
 	}
 	switch {

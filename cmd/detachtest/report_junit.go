@@ -62,7 +62,7 @@ func writeJUnit(w io.Writer, r *results) error {
 			case v.fails():
 				suite.Failures++
 				c.Failure = &junitResult{words, string(v.Outcome), r.rows[i].who + "\n" + words}
-			case v.Outcome == notRun:
+			case cells[v.Outcome].grade == neither:
 				suite.Skipped++
 				c.Skipped = &junitResult{Message: words}
 			case words != "":

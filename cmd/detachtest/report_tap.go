@@ -22,7 +22,7 @@ func writeTAP(w io.Writer, r *results) error {
 			switch {
 			case v.fails():
 				result = "not ok"
-			case v.Outcome == notRun:
+			case cells[v.Outcome].grade == neither:
 				directive = " # SKIP " + v.words()
 			}
 			fmt.Fprintf(&b, "%s %d - %s%s\n", result, number, escapeTAP(l.name+", "+r.rows[i].name), directive)
