@@ -86,8 +86,14 @@ func test(o *options, stdout, stderr io.Writer) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(o.missing) > 0 {
-		complain(stderr, fmt.Errorf("not found here: %s", strings.Join(o.missing, ", ")))
+	if o.compareKnown {
+		missing, err := o.addKnown()
+		if err != nil {
+			return 0, err
+		}
+		if len(missing) > 0 {
+			complain(stderr, fmt.Errorf("not found here: %s", strings.Join(missing, ", ")))
+		}
 	}
 	// Caught here, these signals are at their defaults in what is started,
 	// even if detachtest was started with them ignored.

@@ -15,26 +15,25 @@ import (
 // options are what the command line says.
 type options struct {
 	launchers []launcher
-	// missing are the known launchers that do not work here, if they were
-	// asked for.
-	missing []string
-	deaths  []death
-	skipped map[string]bool // the names of the deaths that --only and --skip leave out
-	timeout time.Duration
-	format  string
-	outputs []string // files, each in the format of its ending
-	expect  string   // a file
-	repeat  int
-	time    bool
-	list    bool
-	version bool
-	help    bool
+	// compareKnown: the known launchers that work here are to be added.
+	compareKnown bool
+	deaths       []death
+	skipped      map[string]bool // the names of the deaths that --only and --skip leave out
+	timeout      time.Duration
+	format       string
+	outputs      []string // files, each in the format of its ending
+	expect       string   // a file
+	repeat       int
+	time         bool
+	list         bool
+	version      bool
+	help         bool
 }
 
 // parseOptions parses the command line. It neither prints nor exits.
 func parseOptions(args []string) (*options, error) {
 	o := &options{timeout: 30 * time.Second, format: formatTable, repeat: 1}
-	var shell, manager, compareKnown bool
+	var shell, manager bool
 	var named, files []string
 	var only, skip string
 	flags := flag.NewFlagSet("detachtest", flag.ContinueOnError)
@@ -48,7 +47,7 @@ func parseOptions(args []string) (*options, error) {
 		{func(name string) { flags.BoolVar(&manager, name, false, "") }, "m", "manager"},
 		{func(name string) { flags.Func(name, "", appendTo(&named)) }, "L", "launcher"},
 		{func(name string) { flags.Func(name, "", appendTo(&files)) }, "c", "compare"},
-		{func(name string) { flags.BoolVar(&compareKnown, name, false, "") }, "k", "compare-known"},
+		{func(name string) { flags.BoolVar(&o.compareKnown, name, false, "") }, "k", "compare-known"},
 		{func(name string) { flags.StringVar(&only, name, "", "") }, "o", "only"},
 		{func(name string) { flags.StringVar(&skip, name, "", "") }, "x", "skip"},
 		{func(name string) { flags.DurationVar(&o.timeout, name, o.timeout, "") }, "t", "timeout"},
@@ -93,12 +92,7 @@ func parseOptions(args []string) (*options, error) {
 	if err := o.addLaunchers(named, files, shell, manager); err != nil {
 		return nil, err
 	}
-	if compareKnown {
-		if err := o.addKnown(); err != nil {
-			return nil, err
-		}
-	}
-	if len(o.launchers) == 0 {
+	if len(o.launchers) == 0 && !o.compareKnown {
 		return nil, errors.New("no launcher given")
 	}
 	var err error
@@ -159,19 +153,18 @@ func (o *options) addLaunchers(named, files []string, shell, manager bool) error
 }
 
 // addKnown adds the known launchers that work here and whose name the user has
-// not given to one of his own.
-func (o *options) addKnown() error {
+// not given to one of his own. It returns the names of those that do not work.
+func (o *options) addKnown() (missing []string, err error) {
 	known, missing, err := findKnownLaunchers()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, l := range known {
 		if !o.has(l.name) {
 			o.launchers = append(o.launchers, l)
 		}
 	}
-	o.missing = slices.DeleteFunc(missing, o.has)
-	return nil
+	return slices.DeleteFunc(missing, o.has), nil
 }
 
 // isSkipped tells whether a row was left out on purpose.
