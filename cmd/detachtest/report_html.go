@@ -34,7 +34,7 @@ type (
 		How               string // what kind of command it is
 		Failed            string // why it launches nothing
 		Score             string
-		Perfect           bool
+		Perfect, Best     bool
 		Open              bool
 		Cells             []cellView
 	}
@@ -94,7 +94,7 @@ func writeHTML(w io.Writer, r *results) error {
 		last := &view.Kinds[len(view.Kinds)-1]
 		last.Rows = append(last.Rows, rv)
 	}
-	view.Summary = summary(view.Columns)
+	view.Summary = summary(r, view.Columns)
 	view.Legend = legend(view.Columns)
 	return page.Execute(w, view)
 }
@@ -132,21 +132,34 @@ func viewColumn(r *results, column int) columnView {
 	return c
 }
 
-// summary says in a sentence how it ended.
-func summary(columns []columnView) string {
-	perfect := 0
-	for _, c := range columns {
+// summary says in a sentence how it ended, and marks the best.
+func summary(r *results, columns []columnView) string {
+	perfect, best, most := 0, 0, -1.0
+	share := func(column int) float64 {
+		won, of := r.score(column, kindDeath)
+		return float64(won) / float64(max(of, 1))
+	}
+	for i, c := range columns {
 		if c.Perfect {
 			perfect++
 		}
+		if share(i) > most {
+			best, most = i, share(i)
+		}
 	}
+	for i := range columns {
+		columns[i].Best = most > 0 && share(i) == most
+	}
+	score := strings.ReplaceAll(columns[best].Score, "/", " of ")
 	switch {
+	case len(columns) > 1 && perfect == 0:
+		return fmt.Sprintf("None of %d launchers kept the program alive through every death that was staged; the best came through %s.", len(columns), score)
 	case len(columns) > 1:
 		return fmt.Sprintf("%d of %d launchers kept the program alive through every death that was staged.", perfect, len(columns))
 	case perfect == 1:
 		return "The program survived every death that was staged."
 	default:
-		return fmt.Sprintf("The program survived %s deaths that were staged.", strings.ReplaceAll(columns[0].Score, "/", " of "))
+		return fmt.Sprintf("The program survived %s deaths that were staged.", score)
 	}
 }
 

@@ -149,6 +149,28 @@ func TestHTMLIsEscaped(t *testing.T) {
 	requireLinksLead(t, html)
 }
 
+func TestHTMLSummary(t *testing.T) {
+	of := func(outcomes ...outcome) string {
+		m := &matrix{deaths: []death{sigkill}}
+		for range outcomes {
+			m.launchers = append(m.launchers, launcher{name: "any"})
+			m.controls = append(m.controls, verdict{Outcome: died})
+		}
+		for _, o := range outcomes {
+			m.verdicts = append(m.verdicts, verdict{Outcome: o})
+		}
+		page := formatted(t, formatHTML, m)
+		_, rest, _ := strings.Cut(page, "<strong>")
+		sentence, _, _ := strings.Cut(rest, "</strong>")
+		return sentence
+	}
+	require.Equal(t, "The program survived every death that was staged.", of(survived))
+	require.Equal(t, "The program survived 0 of 1 deaths that were staged.", of(frozen))
+	require.Equal(t, "The program survived 0 of 0 deaths that were staged.", of(notRun))
+	require.Equal(t, "1 of 3 launchers kept the program alive through every death that was staged.", of(died, survived, notRun))
+	require.Equal(t, "None of 2 launchers kept the program alive through every death that was staged; the best came through 0 of 1.", of(died, launchFailed))
+}
+
 // Each field of a birth is on the page, those to come too.
 func TestFacts(t *testing.T) {
 	b := &birth{PID: 7, OpensTerminal: true, Descriptors: map[int]string{10: "b", 2: "a"}, Cgroups: []string{"x", "y"}, OpenFiles: limit{"1", "2"}}
