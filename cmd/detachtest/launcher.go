@@ -21,14 +21,34 @@ type launcher struct {
 	manager bool
 }
 
-// parseLauncher reads NAME=COMMAND.
+// The marks before a command that say what it is, as --shell and --manager do
+// for all of them.
+const (
+	shellMark   = "shell:"
+	managerMark = "manager:"
+)
+
+// parseLauncher reads NAME=COMMAND. COMMAND is split at spaces, or is a line
+// for sh with the mark for it.
 func parseLauncher(s string) (launcher, error) {
 	name, command, ok := strings.Cut(s, "=")
-	words := strings.Fields(command)
-	if !ok || name == "" || len(words) == 0 {
+	l := launcher{name: strings.TrimSpace(name)}
+	for marked := true; marked; {
+		command = strings.TrimSpace(command)
+		var isShell, isManager bool
+		command, isShell = strings.CutPrefix(command, shellMark)
+		command, isManager = strings.CutPrefix(command, managerMark)
+		l.shell, l.manager = l.shell || isShell, l.manager || isManager
+		marked = isShell || isManager
+	}
+	if !ok || l.name == "" || command == "" {
 		return launcher{}, fmt.Errorf("launcher %q is not NAME=COMMAND", s)
 	}
-	return launcher{name: name, words: words}, nil
+	l.words = strings.Fields(command)
+	if l.shell {
+		l.words = []string{command}
+	}
+	return l, nil
 }
 
 // command returns the arguments that start the probe, a file's path.

@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,7 +62,7 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	case o.list:
 		err = write(stdout, listDeaths())
 	default:
-		status, err = test(o, stdout)
+		status, err = test(o, stdout, stderr)
 	}
 	if err != nil {
 		complain(stderr, err)
@@ -69,28 +71,79 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	return status
 }
 
-// test runs the matrix and writes the report.
-func test(o *options, stdout io.Writer) (status int, err error) {
+// test runs the matrix and writes the reports.
+func test(o *options, stdout, stderr io.Writer) (status int, err error) {
 	if err := keepDescriptors(); err != nil {
 		return 0, err
+	}
+	var expected []expectation
+	if o.expect != "" {
+		if expected, err = readExpect(o.expect); err != nil {
+			return 0, err
+		}
+	}
+	files, err := openOutputs(o.outputs)
+	if err != nil {
+		return 0, err
+	}
+	if o.compareKnown {
+		missing, err := o.addKnown()
+		if err != nil {
+			return 0, err
+		}
+		if len(missing) > 0 {
+			complain(stderr, fmt.Errorf("not found here: %s", strings.Join(missing, ", ")))
+		}
 	}
 	// Caught here, these signals are at their defaults in what is started,
 	// even if detachtest was started with them ignored.
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer cancel()
-	m := &matrix{launchers: o.launchers, deaths: o.deaths}
-	if err := m.run(ctx, o.timeout); err != nil {
-		return 0, err
+	var runs []*results
+	for run := range o.repeat {
+		m := &matrix{launchers: o.launchers, deaths: o.deaths}
+		r, err := runMatrix(ctx, m, o, run, progressTerminal(o, stdout, stderr))
+		if err != nil {
+			return 0, err
+		}
+		runs = append(runs, r)
 	}
-	if o.format == formatJSON {
-		err = writeJSON(stdout, m)
+	r := merge(runs)
+
+	errs := []error{files.write(r)}
+	if !r.survived {
+		status = statusDied
+	}
+	if o.expect != "" {
+		differences := r.differences(expected, o.isSkipped)
+		status = statusSurvived
+		if len(differences) > 0 {
+			status = statusDied
+		}
+		errs = append(errs, writeDifferences(stdout, differences))
 	} else {
-		err = writeTable(stdout, m, wantsColour(stdout))
+		errs = append(errs, writeReport(stdout, o.format, r))
 	}
-	if err != nil || m.survived() {
-		return statusSurvived, err
+	if o.time {
+		errs = append(errs, writeTimes(stderr, r))
 	}
-	return statusDied, nil
+	return status, errors.Join(errs...)
+}
+
+// runMatrix runs everything once, with progress on a terminal, nil for none.
+func runMatrix(ctx context.Context, m *matrix, o *options, run int, terminal *os.File) (*results, error) {
+	if terminal != nil {
+		m.progress = startProgress(terminal, newReport(m), run+1, o.repeat)
+	}
+	began := time.Now()
+	err := m.run(ctx, o.timeout)
+	m.progress.stop()
+	if err != nil {
+		return nil, err
+	}
+	r := newReport(m)
+	r.at, r.took = began, time.Since(began)
+	return r, nil
 }
 
 // complain writes an error, and hints on lines of their own.
@@ -113,16 +166,6 @@ func listDeaths() string {
 	}
 	fmt.Fprintf(&b, "\nAlways first:\n%-14s %s\n", control.name, control.who)
 	return b.String()
-}
-
-// wantsColour tells whether w is a terminal whose user has not declined.
-func wantsColour(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
-	return err == nil
 }
 
 func buildVersion() string {

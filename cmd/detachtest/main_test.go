@@ -49,7 +49,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) testRun {
 	t.Helper()
 	temporary := temporaryFolder(t)
 	var stdout, stderr bytes.Buffer
-	cmd.Env = append(cmd.Environ(), "TMPDIR="+temporary)
+	cmd.Env = append(cmd.Environ(), "TMPDIR="+temporary, "COLUMNS=")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Start())
 	_ = cmd.Wait() // the status is the caller's business
@@ -96,10 +96,12 @@ func processesNaming(t *testing.T, path string) []string {
 
 // A testReport is the report in JSON, as its readers know it.
 type testReport struct {
-	Survived bool
-	Deaths   []struct{ Name, Who string }
-	Verdicts []verdict
-	Controls []verdict
+	Survived  bool
+	Runs      int
+	Launchers []string
+	Deaths    []struct{ Name, Who string }
+	Verdicts  []verdict
+	Controls  []verdict
 }
 
 // report runs detachtest and returns its report, and the verdicts by death.

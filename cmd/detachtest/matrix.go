@@ -26,6 +26,8 @@ type matrix struct {
 	verdicts []verdict
 	// controls are the verdicts on the tester itself, one a launcher.
 	controls []verdict
+	// progress, if not nil, is told of each trial.
+	progress *progress
 }
 
 // errBlind says that a dead probe was taken for a living one.
@@ -62,10 +64,14 @@ func (m *matrix) run(ctx context.Context, timeout time.Duration) (err error) {
 		if ctx.Err() != nil {
 			return verdict{}
 		}
+		began := time.Now()
+		m.progress.begun(column, d.name)
 		v, err := trial{m.launchers[column], d, nestDir(base, column, d), timeout}.run(ctx)
 		if err != nil {
 			cancel(err)
 		}
+		v.Seconds = time.Since(began).Seconds()
+		m.progress.ended(column, d.name, v)
 		return v
 	}
 	var all sync.WaitGroup
@@ -83,6 +89,7 @@ func (m *matrix) run(ctx context.Context, timeout time.Duration) (err error) {
 					// time over doing so again.
 					*cell = v
 					cell.Death = d.name
+					m.progress.ended(column, d.name, *cell)
 				}
 			}
 			if v.Outcome == survived || v.Outcome == frozen {
@@ -102,7 +109,7 @@ func (m *matrix) verdict(column, row int) verdict {
 // survived tells whether the probe survived every death that could be staged.
 func (m *matrix) survived() bool {
 	for _, v := range m.verdicts {
-		if v.Outcome != survived && v.Outcome != notRun {
+		if v.fails() {
 			return false
 		}
 	}

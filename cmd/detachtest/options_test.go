@@ -10,15 +10,15 @@ import (
 
 func TestUsageErrors(t *testing.T) {
 	for message, args := range map[string][]string{
-		"no launcher given":                                               {},
-		`unknown death "old-age"`:                                         {"--only", "old-age", "--", "env"},
-		`unknown death "control"`:                                         {"--skip", "control", "--", "env"},
-		`unknown format "yaml"`:                                           {"-f", "yaml", "--", "env"},
-		"timeout 0s is not positive":                                      {"-t", "0", "--", "env"},
-		"no death is left to survive":                                     {"-o", "sigkill", "-x", "sigkill", "--", "env"},
-		"--shell takes one line: put it in quotes":                        {"--shell", "--", "nohup", "{}"},
-		`invalid value "x" for flag -L: launcher "x" is not NAME=COMMAND`: {"-L", "x"},
-		"flag provided but not defined: -frobnicate":                      {"--frobnicate"},
+		"no launcher given":                          {},
+		`unknown death "old-age"`:                    {"--only", "old-age", "--", "env"},
+		`unknown death "control"`:                    {"--skip", "control", "--", "env"},
+		`unknown format "yaml"`:                      {"-f", "yaml", "--", "env"},
+		"timeout 0s is not positive":                 {"-t", "0", "--", "env"},
+		"no death is left to survive":                {"-o", "sigkill", "-x", "sigkill", "--", "env"},
+		"--shell takes one line: put it in quotes":   {"--shell", "--", "nohup", "{}"},
+		`launcher "x" is not NAME=COMMAND`:           {"-L", "x"},
+		"flag provided but not defined: -frobnicate": {"--frobnicate"},
 	} {
 		run := detachtest(t, args...)
 		require.Equal(t, 125, run.status, args)

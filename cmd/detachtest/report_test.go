@@ -24,7 +24,7 @@ func sampleMatrix() *matrix {
 
 func TestTable(t *testing.T) {
 	var b strings.Builder
-	require.NoError(t, writeTable(&b, sampleMatrix(), false))
+	require.NoError(t, writeTable(&b, newReport(sampleMatrix()), style{}))
 	require.Equal(t, `              nohup  détaché  bad
 sigkill       ✗      ✓        –
 hangup        ✓      ✓        –
@@ -40,7 +40,7 @@ bad: no
 
 func TestTableInColour(t *testing.T) {
 	var b strings.Builder
-	require.NoError(t, writeTable(&b, sampleMatrix(), true))
+	require.NoError(t, writeTable(&b, newReport(sampleMatrix()), style{colour: true}))
 	require.Contains(t, b.String(), "sigkill       \x1b[31m✗\x1b[0m      \x1b[32m✓\x1b[0m        \x1b[31m–\x1b[0m\n")
 }
 

@@ -19,6 +19,7 @@ const (
 	frozen       outcome = "frozen"        // it lives, but does not beat any more
 	launchFailed outcome = "launch-failed" // there was none
 	notRun       outcome = "not-run"       // the death cannot be staged here
+	flaky        outcome = "flaky"         // not the same in each of several runs
 )
 
 // A verdict is what one launcher came to under one death.
@@ -31,8 +32,10 @@ type verdict struct {
 	// Why says in words why it did not survive.
 	Why string `json:"why,omitempty"`
 	// Note says what was odd about the death itself.
-	Note  string `json:"note,omitempty"`
-	Birth *birth `json:"birth,omitempty"`
+	Note string `json:"note,omitempty"`
+	// Seconds is how long the trial took.
+	Seconds float64 `json:"seconds,omitempty"`
+	Birth   *birth  `json:"birth,omitempty"`
 }
 
 const (
