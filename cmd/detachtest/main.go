@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -30,6 +31,16 @@ var roles = map[string]func(args []string) error{
 	probeWord:   beProbe,
 	managerWord: beManager,
 	shellWord:   beShell,
+	preludeWord: bePrelude,
+	guestWord:   beGuest,
+}
+
+// In all roles the main goroutine keeps to the main thread: what a probe was
+// born with, and what an exec keeps, is that thread's.
+func init() {
+	if len(os.Args) > 2 && strings.HasPrefix(os.Args[1], "__") {
+		runtime.LockOSThread()
+	}
 }
 
 func main() {
@@ -78,7 +89,7 @@ func test(o *options, stdout io.Writer) (status int, err error) {
 	// even if detachtest was started with them ignored.
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer cancel()
-	m := &matrix{launchers: o.launchers, deaths: o.deaths}
+	m := &matrix{launchers: o.launchers, deaths: o.deaths, require: o.require}
 	if err := m.run(ctx, o.timeout); err != nil {
 		return 0, err
 	}

@@ -18,6 +18,7 @@ type options struct {
 	deaths    []death
 	timeout   time.Duration
 	format    string
+	require   bool
 	list      bool
 	version   bool
 	help      bool
@@ -48,6 +49,7 @@ func parseOptions(args []string) (*options, error) {
 		{func(name string) { flags.StringVar(&skip, name, "", "") }, "x", "skip"},
 		{func(name string) { flags.DurationVar(&o.timeout, name, o.timeout, "") }, "t", "timeout"},
 		{func(name string) { flags.StringVar(&o.format, name, o.format, "") }, "f", "format"},
+		{func(name string) { flags.BoolVar(&o.require, name, false, "") }, "r", "require"},
 		{func(name string) { flags.BoolVar(&o.list, name, false, "") }, "l", "list"},
 		{func(name string) { flags.BoolVar(&o.version, name, false, "") }, "V", "version"},
 		{func(name string) { flags.BoolVar(&o.help, name, false, "") }, "h", "help"},

@@ -17,7 +17,8 @@ var cells = map[outcome]cell{
 	died:         {"✗", "31"}, // red
 	frozen:       {"✗", "31"},
 	launchFailed: {"–", "31"},
-	notRun:       {"–", "2"}, // faint
+	doomed:       {"✗", "2"}, // faint: nobody's fault
+	notRun:       {"–", "2"},
 }
 
 // writeTable writes deaths as rows and launchers as columns, and below, a line

@@ -21,6 +21,8 @@ the place of each argument that is {}.
                                is the line with --shell
   -o, --only LIST              only these deaths, separated by commas
   -x, --skip LIST              all deaths but these
+  -r, --require                a death that cannot be staged here, which is
+                               reported as not run, is a failure
   -t, --timeout D              how long a launcher may take to start the probe,
                                and a manager to end (default 30s)
   -f, --format FORMAT          table (default) or json
@@ -28,8 +30,8 @@ the place of each argument that is {}.
   -V, --version                print the version
   -h, --help                   print this help
 
-Exit status: 0 the probe survived every death that could be staged, 1 it did
-not, 125 detachtest itself failed.
+Exit status: 0 the probe survived every death that could be staged and can be
+survived, 1 it did not, 125 detachtest itself failed.
 
 Examples:
   detachtest -- nohup
