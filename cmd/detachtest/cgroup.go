@@ -64,17 +64,17 @@ func unifiedCgroup(lines string) (path string, ok bool) {
 }
 
 // makeCgroup makes a cgroup below that of detachtest.
-func makeCgroup(name string) (dir string, err error) {
+func makeCgroup() (dir string, err error) {
 	own, err := ownCgroup()
 	if err != nil {
 		return "", err
 	}
-	return os.MkdirTemp(own, name)
+	return os.MkdirTemp(own, fmt.Sprintf("detachtest-%d-", os.Getpid()))
 }
 
 // lacksCgroup says why no cgroup can be made here and entered.
 func lacksCgroup() string {
-	dir, err := makeCgroup("detachtest-try-")
+	dir, err := makeCgroup()
 	if err != nil {
 		return fmt.Sprintf("no cgroup can be made: %v", err)
 	}

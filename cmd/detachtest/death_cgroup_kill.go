@@ -9,7 +9,7 @@ var cgroupKill = death{
 	who:   "systemctl stop and kill, the kernel when memory.oom.group is set, docker kill: all processes in the manager's cgroup, and in those below it, are killed.",
 	lacks: lacksCgroup,
 	prepare: func(s *stage) error {
-		dir, err := makeCgroup("detachtest-")
+		dir, err := makeCgroup()
 		if err != nil {
 			return err
 		}

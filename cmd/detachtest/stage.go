@@ -48,9 +48,11 @@ type stage struct {
 	cookies map[string]string
 	before  map[string]bool
 	// cgroup is the folder of the manager's, unit the one of systemd's that it
-	// is in. contained: it is PID 1 of a PID namespace.
+	// is in. Closing keyboard ends the login session that it is in. contained:
+	// it is PID 1 of a PID namespace.
 	cgroup    string
 	unit      string
+	keyboard  io.Closer
 	contained bool
 
 	// cleanups are done at the end, the last first.

@@ -59,7 +59,7 @@ func (s *stage) startService(cmd *exec.Cmd) error {
 	if err != nil {
 		return err
 	}
-	s.unit = "detachtest-" + newCookie() + ".service"
+	s.unit = fmt.Sprintf("detachtest-%d-%s.service", os.Getpid(), newCookie())
 	args := []string{
 		"--quiet", "--collect", "--unit=" + s.unit, "--service-type=exec",
 		"--property=TimeoutStopSec=" + fmt.Sprint(stopTimeout.Seconds()),

@@ -46,6 +46,9 @@ func (t trial) run(ctx context.Context) (v verdict, err error) {
 	}
 	if failure, ok := errors.AsType[*launchError](err); ok {
 		v.Outcome, v.Why = launchFailed, "launch failed: "+failure.Error()
+		if t.death.certain {
+			v.Outcome = notRun // which is as well: there is nothing to survive
+		}
 		return v, nil
 	}
 	if impossible, ok := errors.AsType[*notStaged](err); ok {
