@@ -69,6 +69,7 @@ func TestKillCgroup(t *testing.T) {
 			other := start(spared, "exec sleep 1000")
 			require.NoError(t, kill(t.Context(), dir))
 			for _, cmd := range []*exec.Cmd{forking, below} {
+				lab.Until(t, "it is dead", func() bool { return !lab.Alive(cmd.Process.Pid) })
 				_ = cmd.Wait() // the status is looked at
 				require.Equal(t, unix.SIGKILL, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
 			}

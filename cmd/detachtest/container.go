@@ -25,6 +25,8 @@ var containerAttr = sync.OnceValues(func() (func() *syscall.SysProcAttr, error) 
 		attr := plain()
 		attr.Cloneflags |= unix.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		// An exec by others than root drops them, and /proc is to be mounted.
+		attr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
 		return attr
 	}

@@ -157,6 +157,10 @@ func (s *stage) openDoor() error {
 	return nil
 }
 
+// hostTimeout is how long systemd may take to start a service, or a session to
+// be opened.
+const hostTimeout = 30 * time.Second
+
 // admit waits for the guest and takes hold of it, before it becomes the
 // manager. Others that come later, a service that is restarted, are let in too.
 func (s *stage) admit(timeout time.Duration) error {

@@ -120,9 +120,9 @@ func write(w io.Writer, s string) error {
 func listDeaths() string {
 	var b strings.Builder
 	for _, d := range deaths {
-		fmt.Fprintf(&b, "%-14s %s\n", d.name, d.who)
+		fmt.Fprintf(&b, "%-15s %s\n", d.name, d.who)
 	}
-	fmt.Fprintf(&b, "\nAlways first:\n%-14s %s\n", control.name, control.who)
+	fmt.Fprintf(&b, "\nAlways first:\n%-15s %s\n", control.name, control.who)
 	return b.String()
 }
 

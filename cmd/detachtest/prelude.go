@@ -84,7 +84,8 @@ func mountProc(path string) error {
 	if err := unix.Mount("proc", path, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return &os.PathError{Op: "mount", Path: path, Err: err}
 	}
-	return nil
+	// This right was for that alone.
+	return os.NewSyscallError("prctl PR_CAP_AMBIENT_CLEAR_ALL", unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
 }
 
 // withPrelude returns the command line that takes the steps before it.

@@ -95,7 +95,7 @@ func (s *stage) openSession() error {
 		_ = su.Wait() // of no interest how it ended
 		return nil
 	})
-	if err := r.SetReadDeadline(time.Now().Add(orderTimeout)); err != nil {
+	if err := r.SetReadDeadline(time.Now().Add(hostTimeout)); err != nil {
 		return err
 	}
 	lines, err := readParagraph(r)

@@ -74,7 +74,7 @@ func (s *stage) startService(cmd *exec.Cmd) error {
 	if _, err := runSystemctl(context.Background(), "systemd-run", args...); err != nil {
 		return err
 	}
-	return s.admit(orderTimeout)
+	return s.admit(hostTimeout)
 }
 
 // removeService kills what is left of the service.
