@@ -101,6 +101,9 @@ func TestEnviron(t *testing.T) {
 	cmd := exec.Command("sleep", "1000")
 	cmd.Env = []string{"A=1", "B=", "C=x=y"}
 	require.NoError(t, cmd.Start())
+	// An exec closes descriptors, which is what Start waits for, a moment before
+	// the new environment is to be seen.
+	lab.Until(t, "it has its environment", func() bool { return len(environ(cmd.Process.Pid)) > 0 })
 	require.Equal(t, map[string]string{"A": "1", "B": "", "C": "x=y"}, environ(cmd.Process.Pid))
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait() // killed
