@@ -51,9 +51,9 @@ func beGuest(args []string) error {
 	if err := json.Unmarshal(data, &g); err != nil {
 		return &os.PathError{Op: "parse", Path: args[0], Err: err}
 	}
-	out, err := unix.Open(filepath.Join(g.Nest, outputFile), unix.O_WRONLY|unix.O_APPEND|unix.O_CLOEXEC, 0)
+	out, err := openAbove(filepath.Join(g.Nest, outputFile), unix.O_WRONLY|unix.O_APPEND, 2)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: outputFile, Err: err}
+		return err
 	}
 	socket, err := connect(g.Nest)
 	if err != nil {
@@ -62,17 +62,13 @@ func beGuest(args []string) error {
 	if _, err := unix.Read(socket, make([]byte, 1)); err != nil {
 		return os.NewSyscallError("read", err)
 	}
-	copies := map[int]int{1: out, 2: out}
+	// The output first: it may itself have the number of the socket to be.
+	copies := []struct{ from, to int }{{out, 1}, {out, 2}}
 	if g.Talks {
-		copies[managerSocket] = socket
+		copies = append(copies, struct{ from, to int }{socket, managerSocket})
 	}
-	for to, from := range copies {
-		if from == to {
-			_, err = unix.FcntlInt(uintptr(to), unix.F_SETFD, 0)
-		} else {
-			err = unix.Dup3(from, to, 0)
-		}
-		if err != nil {
+	for _, c := range copies {
+		if err := unix.Dup3(c.from, c.to, 0); err != nil {
 			return os.NewSyscallError("dup3", err)
 		}
 	}
@@ -87,6 +83,19 @@ func beGuest(args []string) error {
 		}
 	}
 	return &os.PathError{Op: "exec", Path: g.Command[0], Err: unix.Exec(g.Command[0], g.Command, environ)}
+}
+
+// openAbove opens a file with a descriptor beyond that one.
+func openAbove(path string, flags, beyond int) (int, error) {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	if fd > beyond {
+		return fd, nil
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, beyond+1)
 }
 
 // connect returns a connection to the socket of a nest. It is beyond the
