@@ -90,7 +90,7 @@ func TestHelpersAreSwept(t *testing.T) {
 	file := filepath.Join(folder, "pid")
 	_, verdicts := report(t, "--only", "sigkill", "--shell", "--",
 		"setsid -f sh -c 'echo $$ >>"+file+"; sleep 1000; true' >/dev/null 2>&1; exec setsid -f {} >/dev/null 2>&1")
-	requireVerdict(t, verdicts["sigkill"], "")
+	requireVerdict(t, sigkill, verdicts["sigkill"], "")
 	for _, pid := range readPIDs(t, file) {
 		require.False(t, lab.Alive(pid), "process %d is left", pid)
 	}

@@ -48,6 +48,7 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 	defer tick.Stop()
 
 	var b *birth
+	var err error
 	var launcher int // PID
 	remarks := s.remarks
 	rested := false
@@ -67,11 +68,9 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 		case err := <-bornError:
 			return nil, err
 		case b = <-born:
-			probe, err := hold(b.identity())
-			if err != nil {
-				return nil, &launchError{cause: "the probe ended at once, or is in another PID namespace"}
+			if s.probe, err = s.holdProbe(b.identity()); err != nil {
+				return nil, err
 			}
-			s.probe = probe
 		case r, ok := <-remarks:
 			switch {
 			case !ok:
@@ -94,6 +93,24 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 		case <-tick.C:
 		}
 	}
+}
+
+// holdProbe takes hold of the probe that has told its identity.
+func (s *stage) holdProbe(id identity) (*process, error) {
+	if s.contained {
+		if probe, err := s.holdInside(id); err == nil {
+			return probe, nil
+		}
+	}
+	probe, err := hold(id)
+	if err != nil {
+		return nil, &launchError{cause: "the probe ended at once, or is in another PID namespace"}
+	}
+	if s.contained {
+		err = &notStaged{"the launcher has the probe started outside the container, by somebody that a real one does not let it talk to"}
+		return nil, errors.Join(err, probe.kill())
+	}
+	return probe, nil
 }
 
 // absent says that no probe has come to life in time.

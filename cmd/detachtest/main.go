@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -32,6 +33,16 @@ var roles = map[string]func(args []string) error{
 	probeWord:   beProbe,
 	managerWord: beManager,
 	shellWord:   beShell,
+	preludeWord: bePrelude,
+	guestWord:   beGuest,
+}
+
+// In all roles the main goroutine keeps to the main thread: what a probe was
+// born with, and what an exec keeps, is that thread's.
+func init() {
+	if len(os.Args) > 2 && strings.HasPrefix(os.Args[1], "__") {
+		runtime.LockOSThread()
+	}
 }
 
 func main() {
@@ -101,7 +112,7 @@ func test(o *options, stdout, stderr io.Writer) (status int, err error) {
 	defer cancel()
 	var runs []*results
 	for run := range o.repeat {
-		m := &matrix{launchers: o.launchers, deaths: o.deaths}
+		m := &matrix{launchers: o.launchers, deaths: o.deaths, require: o.require}
 		r, err := runMatrix(ctx, m, o, run, progressTerminal(o, stdout, stderr))
 		if err != nil {
 			return 0, err
@@ -162,9 +173,9 @@ func write(w io.Writer, s string) error {
 func listDeaths() string {
 	var b strings.Builder
 	for _, d := range deaths {
-		fmt.Fprintf(&b, "%-14s %s\n", d.name, d.who)
+		fmt.Fprintf(&b, "%-15s %s\n", d.name, d.who)
 	}
-	fmt.Fprintf(&b, "\nAlways first:\n%-14s %s\n", control.name, control.who)
+	fmt.Fprintf(&b, "\nAlways first:\n%-15s %s\n", control.name, control.who)
 	return b.String()
 }
 

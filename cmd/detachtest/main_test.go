@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -54,6 +55,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) testRun {
 	require.NoError(t, cmd.Start())
 	_ = cmd.Wait() // the status is the caller's business
 	requireNothingLeft(t, temporary)
+	requireNoCgroupLeft(t, cmd.Process.Pid)
 	return testRun{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
@@ -76,6 +78,19 @@ func requireNothingLeft(t *testing.T, temporary string) {
 	entries, err := os.ReadDir(temporary)
 	require.NoError(t, err)
 	require.Empty(t, entries)
+}
+
+// requireNoCgroupLeft shows that the detachtest with that PID has removed its
+// cgroups.
+func requireNoCgroupLeft(t *testing.T, pid int) {
+	t.Helper()
+	own, err := ownCgroup()
+	if err != nil {
+		return // there are none
+	}
+	left, err := filepath.Glob(filepath.Join(own, fmt.Sprintf("detachtest-%d-*", pid)))
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 // processesNaming returns the command lines of the living processes that name

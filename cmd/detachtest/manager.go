@@ -5,17 +5,23 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// managerWord, as the first argument, makes this program a manager that runs
-// the rest of them as its launcher.
+// managerWord, as the first argument, makes this program a manager. The second
+// is the number of its launcher's parent-death signal, 0 for none, and the rest
+// are the launcher.
 const managerWord = "__manager"
 
 // managerSocket is the descriptor on which the manager talks with the tester:
@@ -30,20 +36,32 @@ type remark struct {
 	Exited   *int   `json:"exited,omitempty"`   // the launcher's exit status
 	Killed   bool   `json:"killed,omitempty"`   // the launcher was killed by a signal
 	Closed   bool   `json:"closed,omitempty"`   // the pipes are closed
+	Filled   bool   `json:"filled,omitempty"`   // the pipes are full, and nobody reads
+	// ThreadEnded: the thread that has started the launcher is gone.
+	ThreadEnded bool `json:"thread_ended,omitempty"`
 	// Stderr is what the launcher has written to it lately.
 	Stderr string `json:"stderr,omitempty"`
 }
 
 // The orders that the tester gives the manager.
 const (
-	orderClose  = "close"  // close the pipes
-	orderStderr = "stderr" // say what the launcher wrote
+	orderClose     = "close"  // close the pipes
+	orderFill      = "fill"   // stop reading, and fill the pipes
+	orderEndThread = "thread" // end the thread that has started the launcher
+	orderStderr    = "stderr" // say what the launcher wrote
 )
 
 // beManager is the life of a manager: like most real ones it runs the launcher
 // with pipes on its standard output and standard error, reads them, and stays.
 // It does not outlive the tester.
-func beManager(launcher []string) error {
+//
+// It runs on the main thread, which makes sure that others can end.
+func beManager(args []string) error {
+	parentSig, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	launcher := args[1:]
 	unix.CloseOnExec(managerSocket)
 	if err := unix.SetNonblock(managerSocket, true); err != nil {
 		return err
@@ -61,7 +79,9 @@ func beManager(launcher []string) error {
 	}
 	cmd := exec.Command(launcher[0], launcher[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdoutEnd, stderrEnd
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.Signal(parentSig)}
+	endThread, err := startOnThread(cmd)
+	if err != nil {
 		return tell.Encode(remark{Failed: err.Error()})
 	}
 	_, _ = stdoutEnd.Close(), stderrEnd.Close()
@@ -86,11 +106,54 @@ func beManager(launcher []string) error {
 			stdout.close()
 			stderr.close()
 			say(remark{Closed: true})
+		case orderFill:
+			if err := errors.Join(stdout.fill(), stderr.fill()); err != nil {
+				return err
+			}
+			say(remark{Filled: true})
+		case orderEndThread:
+			if err := endThread(); err != nil {
+				return err
+			}
+			say(remark{ThreadEnded: true})
 		case orderStderr:
 			say(remark{Stderr: stderr.recent()})
 		}
 	}
 	return nil
+}
+
+// startOnThread starts a command from a thread of its own, which is then there
+// until end has it end. end returns when the kernel has seen to the thread's
+// children.
+func startOnThread(cmd *exec.Cmd) (end func() error, err error) {
+	started, leave := make(chan error), make(chan struct{})
+	var thread int
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		thread = unix.Gettid()
+		started <- cmd.Start()
+		<-leave
+	}()
+	if err := <-started; err != nil {
+		close(leave)
+		return nil, err
+	}
+	return func() error {
+		close(leave)
+		for deadline := time.Now().Add(orderTimeout); ; time.Sleep(time.Millisecond) {
+			err := unix.Tgkill(os.Getpid(), thread, 0)
+			if err == unix.ESRCH {
+				return nil
+			}
+			if err != nil {
+				return os.NewSyscallError("tgkill", err)
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("thread %d does not end", thread)
+			}
+		}
+	}, nil
 }
 
 // launcherEnd waits for the launcher to end. One that was killed is left a
@@ -117,8 +180,9 @@ func launcherEnd(cmd *exec.Cmd) remark {
 type output struct {
 	pipe *os.File
 	raw  syscall.RawConn
-	mu   sync.Mutex // of kept, and of reading
+	mu   sync.Mutex // of kept and full, and of reading
 	kept []byte     // the last bytes read
+	full bool       // it is not read any more
 }
 
 // keptOutput is how much of an output is kept: enough for a diagnosis.
@@ -144,7 +208,7 @@ func (o *output) drain() { _ = o.raw.Read(o.take) }
 func (o *output) take(fd uintptr) (eof bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for buf := make([]byte, keptOutput); ; {
+	for buf := make([]byte, keptOutput); !o.full; {
 		n, err := unix.Read(int(fd), buf)
 		if err == unix.EINTR {
 			continue
@@ -155,6 +219,38 @@ func (o *output) take(fd uintptr) (eof bool) {
 		o.kept = append(o.kept, buf[:n]...)
 		o.kept = slices.Clone(o.kept[max(0, len(o.kept)-keptOutput):])
 	}
+	return true
+}
+
+// fill stops reading and fills the pipe: from now on whoever writes to it
+// waits for a reader that does not come.
+func (o *output) fill() error {
+	o.mu.Lock()
+	o.full = true
+	o.mu.Unlock()
+	var err error
+	controlErr := o.raw.Control(func(fd uintptr) { err = fillPipe(int(fd)) })
+	return errors.Join(controlErr, err)
+}
+
+// fillPipe fills the pipe that fd reads from, to the last byte.
+func fillPipe(fd int) error {
+	w, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: "pipe", Err: err}
+	}
+	defer func() { _ = unix.Close(w) }()
+	for size := os.Getpagesize(); size > 0; {
+		_, err := unix.Write(w, make([]byte, size))
+		switch err {
+		case nil, unix.EINTR:
+		case unix.EAGAIN:
+			size /= 2 // there may be room for less
+		default:
+			return &os.PathError{Op: "fill", Path: "pipe", Err: err}
+		}
+	}
+	return nil
 }
 
 // recent returns the last of what has been written, drained or not.

@@ -19,7 +19,7 @@ func TestManagerOfTheUser(t *testing.T) {
 		line  string
 		kills map[string]string
 	}{
-		"detaching": {`setsid -f "$DETACHTEST_PROBE" >/dev/null 2>&1; exec sleep 1000`, nil},
+		"detaching": {`setsid -f "$DETACHTEST_PROBE" >/dev/null 2>&1; exec sleep 1000`, orphan},
 		"naive":     {`"$DETACHTEST_PROBE" >/dev/null 2>&1 & exec sleep 1000`, without(plainChild, "sigint-group", "ctrl-c")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -29,12 +29,12 @@ func TestManagerOfTheUser(t *testing.T) {
 			_, verdicts := report(t, "--manager", "--", manager)
 			for _, d := range deaths {
 				v := verdicts[d.name]
-				if d.pipes {
+				if d.ownOnly != "" {
 					require.Equal(t, notRun, v.Outcome)
 					require.NotEmpty(t, v.Why)
 					continue
 				}
-				requireVerdict(t, v, c.kills[d.name])
+				requireVerdict(t, d, v, c.kills[d.name])
 			}
 		})
 	}
@@ -53,5 +53,18 @@ func TestManagerThatEndsByItself(t *testing.T) {
 	for _, v := range verdicts {
 		require.Equal(t, launchFailed, v.Outcome)
 		require.Contains(t, v.Why, "the manager ended before anybody harmed it: I am off")
+	}
+}
+
+// Whoever requires all deaths is not content with those that cannot be staged.
+func TestRequire(t *testing.T) {
+	args := []string{"--only", "sigkill,full-pipe", "--manager", "--shell", "--", `setsid -f "$DETACHTEST_PROBE" >/dev/null 2>&1; exec sleep 1000`}
+	lab.Program(t, "setsid")
+	run := detachtest(t, args...)
+	require.Zero(t, run.status, run.stdout)
+	for _, flag := range []string{"-r", "--require"} {
+		run := detachtest(t, append([]string{flag}, args...)...)
+		require.Equal(t, 1, run.status, run.stdout)
+		require.Contains(t, run.stdout, "full-pipe: the pipes are the manager's own")
 	}
 }

@@ -22,6 +22,8 @@ const sideBySide = 4
 type matrix struct {
 	launchers []launcher
 	deaths    []death
+	// require: a death that could not be staged was not survived.
+	require bool
 	// verdicts are in the order of launchers, and of deaths within each.
 	verdicts []verdict
 	// controls are the verdicts on the tester itself, one a launcher.
@@ -106,10 +108,11 @@ func (m *matrix) verdict(column, row int) verdict {
 	return m.verdicts[column*len(m.deaths)+row]
 }
 
-// survived tells whether the probe survived every death that could be staged.
+// survived tells whether the probe survived every death that could be staged,
+// or every one at all where that is required, but for those that nothing can.
 func (m *matrix) survived() bool {
 	for _, v := range m.verdicts {
-		if v.fails() {
+		if v.fails() || m.require && v.Outcome == notRun {
 			return false
 		}
 	}

@@ -30,6 +30,9 @@ const (
 	bornFile   = "born"   // a FIFO: the birth file is there
 	beatFile   = "beat"   // how often the probe's heart has beaten
 	outputFile = "output" // what the manager wrote
+	lockFile   = "lock"   // locked by the manager where it has one
+	guestFile  = "guest"  // what becomes the manager where somebody else starts it
+	socketFile = "socket" // where that then connects to
 )
 
 // aliveFile lies beside the nests, locked by detachtest for as long as it

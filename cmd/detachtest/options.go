@@ -24,6 +24,7 @@ type options struct {
 	outputs      []string // files, each in the format of its ending
 	expect       string   // a file
 	repeat       int
+	require      bool // a death that is not run is a failure
 	time         bool
 	list         bool
 	version      bool
@@ -56,6 +57,7 @@ func parseOptions(args []string) (*options, error) {
 		{func(name string) { flags.StringVar(&o.expect, name, "", "") }, "e", "expect"},
 		{func(name string) { flags.IntVar(&o.repeat, name, o.repeat, "") }, "n", "repeat"},
 		{func(name string) { flags.BoolVar(&o.time, name, false, "") }, "T", "time"},
+		{func(name string) { flags.BoolVar(&o.require, name, false, "") }, "r", "require"},
 		{func(name string) { flags.BoolVar(&o.list, name, false, "") }, "l", "list"},
 		{func(name string) { flags.BoolVar(&o.version, name, false, "") }, "V", "version"},
 		{func(name string) { flags.BoolVar(&o.help, name, false, "") }, "h", "help"},

@@ -90,6 +90,27 @@ func (p *process) reap() (status unix.WaitStatus, known bool) {
 	return status, err == nil && pid == p.pid
 }
 
+// posthumous returns the status of a dead process that was another's child,
+// which the kernel keeps for whoever holds a pidfd, since Linux 6.15. It is
+// known when the parent has reaped the process, which it may never do.
+func (p *process) posthumous() (status unix.WaitStatus, known bool) {
+	info := unix.PidfdInfo{}
+	for deadline := time.Now().Add(burialTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		info.Mask = unix.PIDFD_INFO_EXIT
+		err := unix.IoctlPidfdInfo(p.pidfd, &info)
+		if err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+			return unix.WaitStatus(info.Exit_code), true
+		}
+		if err != nil && err != unix.ESRCH {
+			break // an older kernel
+		}
+	}
+	return 0, false
+}
+
+// burialTimeout is how long a parent is given to reap its child.
+const burialTimeout = time.Second
+
 // kill makes sure that the process is dead.
 func (p *process) kill() error {
 	if err := p.signal(unix.SIGKILL); err != nil {

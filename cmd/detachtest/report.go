@@ -24,9 +24,11 @@ type results struct {
 	// controls are the verdicts on the tester itself, one a launcher.
 	controls []verdict
 	survived bool
-	runs     int // how often everything was run
-	took     time.Duration
-	at       time.Time // when it was begun
+	// require: what was not run is a failure.
+	require bool
+	runs    int // how often everything was run
+	took    time.Duration
+	at      time.Time // when it was begun
 }
 
 // A row is one thing that every launcher is put to.
@@ -45,7 +47,7 @@ const (
 // newReport takes what a matrix has come to; before it was run, only what it
 // is made of.
 func newReport(m *matrix) *results {
-	r := &results{launchers: m.launchers, controls: m.controls, survived: m.survived(), runs: 1}
+	r := &results{launchers: m.launchers, controls: m.controls, survived: m.survived(), require: m.require, runs: 1}
 	for _, d := range m.deaths {
 		r.rows = append(r.rows, row{kindDeath, d.name, d.who})
 	}
@@ -103,6 +105,7 @@ var cells = map[outcome]cell{
 	survived:     {"✓", green, "survived", passed},
 	died:         {"✗", red, "died", failed},
 	frozen:       {"✗", red, "frozen", failed},
+	doomed:       {"✗", faint, "died, as everything does", neither},
 	launchFailed: {"–", red, "launch failed", failed},
 	notRun:       {"–", faint, "not run", neither},
 	flaky:        {"≈", yellow, "differs from run to run", failed},
@@ -118,6 +121,11 @@ const (
 
 // fails tells whether the outcome is one that nobody wants.
 func (v verdict) fails() bool { return cells[v.Outcome].grade == failed }
+
+// fails tells whether the outcome is one because of which detachtest fails.
+func (r *results) fails(v verdict) bool {
+	return v.fails() || r.require && v.Outcome == notRun
+}
 
 // words says what there is to say besides the outcome.
 func (v verdict) words() string {

@@ -59,7 +59,7 @@ func writeJUnit(w io.Writer, r *results) error {
 			c := junitCase{Class: "detachtest." + l.name, Name: r.rows[i].name, Time: seconds(v.Seconds)}
 			total += v.Seconds
 			switch words := v.words(); {
-			case v.fails():
+			case r.fails(v):
 				suite.Failures++
 				c.Failure = &junitResult{words, string(v.Outcome), r.rows[i].who + "\n" + words}
 			case cells[v.Outcome].grade == neither:

@@ -20,7 +20,7 @@ func writeTAP(w io.Writer, r *results) error {
 			number++
 			result, directive := "ok", ""
 			switch {
-			case v.fails():
+			case r.fails(v):
 				result = "not ok"
 			case cells[v.Outcome].grade == neither:
 				directive = " # SKIP " + v.words()

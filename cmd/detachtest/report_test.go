@@ -45,9 +45,11 @@ func TestTableInColour(t *testing.T) {
 }
 
 func TestSurvived(t *testing.T) {
-	for o, want := range map[outcome]bool{survived: true, notRun: true, died: false, frozen: false, launchFailed: false} {
+	for o, want := range map[outcome]bool{survived: true, notRun: true, doomed: true, died: false, frozen: false, launchFailed: false} {
 		m := &matrix{verdicts: []verdict{{Outcome: survived}, {Outcome: o}}}
 		require.Equal(t, want, m.survived(), o)
+		m.require = true
+		require.Equal(t, want && o != notRun, m.survived(), o)
 		require.Contains(t, cells, o)
 	}
 }

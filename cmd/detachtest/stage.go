@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -35,24 +37,58 @@ type stage struct {
 	terminal *terminal
 
 	// socket and remarks lead to the manager, nil where it is the user's own.
-	socket  *os.File
+	socket  io.ReadWriteCloser
 	remarks chan remark
+	// door is where a manager that somebody else starts connects to.
+	door *net.UnixListener
+
+	// What the death has prepared: the steps before the manager, what is in
+	// its environment, and which processes there were before it.
+	prelude []string
+	cookies map[string]string
+	before  map[string]bool
+	// cgroup is the folder of the manager's, unit the one of systemd's that it
+	// is in. Closing keyboard ends the login session that it is in. contained:
+	// it is PID 1 of a PID namespace.
+	cgroup    string
+	unit      string
+	keyboard  io.Closer
+	contained bool
+
+	// cleanups are done at the end, the last first.
+	cleanups []func() error
 }
 
-// raise starts a manager for the launcher in the nest. The stage must be torn
-// down whatever raise returns.
+// later has something done when the stage is torn down.
+func (s *stage) later(cleanup func() error) {
+	s.cleanups = append(s.cleanups, cleanup)
+}
+
+// raise starts a manager for the launcher in the nest, as the death needs it.
+// The stage must be torn down whatever raise returns.
 //
 // Precondition: the goroutine is locked to its thread until the stage is torn
 // down. The session leader's parent-death signal is that of the thread.
-func raise(n *nest, l launcher, terminal bool) (*stage, error) {
+func raise(n *nest, l launcher, d death) (*stage, error) {
 	s := &stage{nest: n}
-	start := s.start
-	if terminal {
-		start = s.startInTerminal
+	start := d.start
+	switch {
+	case start != nil:
+	case d.terminal:
+		start = (*stage).startInTerminal
+	default:
+		start = (*stage).start
 	}
-	cmd, err := s.prepare(l)
+	var err error
+	if d.prepare != nil {
+		err = d.prepare(s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("prepare: %w", err)
+	}
+	cmd, err := s.prepare(l, d.parentSig)
 	if err == nil {
-		err = start(cmd)
+		err = start(s, cmd)
 	}
 	for _, theirs := range cmd.ExtraFiles {
 		_ = theirs.Close()
@@ -65,26 +101,42 @@ func raise(n *nest, l launcher, terminal bool) (*stage, error) {
 
 // prepare returns the manager, not started. Its ExtraFiles are to be closed by
 // the caller in any case.
-func (s *stage) prepare(l launcher) (*exec.Cmd, error) {
+func (s *stage) prepare(l launcher, parentSig unix.Signal) (*exec.Cmd, error) {
 	words := l.command(s.nest.probe())
+	environ := os.Environ()
+	for name, value := range s.cookies {
+		environ = append(environ, name+"="+value)
+	}
 	if l.manager {
 		cmd := exec.Command(words[0], words[1:]...)
-		cmd.Env = append(os.Environ(), "DETACHTEST_PROBE="+s.nest.probe())
+		cmd.Env = append(environ, "DETACHTEST_PROBE="+s.nest.probe())
 		if cmd.Err != nil {
 			return cmd, &launchError{cause: cmd.Err.Error()}
 		}
-		return cmd, nil
+		return cmd, s.addPrelude(cmd)
 	}
-	cmd, err := reexec(managerWord, words)
+	cmd, err := reexec(managerWord, slices.Concat([]string{strconv.Itoa(int(parentSig))}, words))
 	if err != nil {
 		return cmd, err
 	}
+	cmd.Env = environ
 	socket, err := s.openSocket()
 	if err != nil {
 		return cmd, err
 	}
 	cmd.ExtraFiles = []*os.File{socket} // managerSocket
-	return cmd, nil
+	return cmd, s.addPrelude(cmd)
+}
+
+// addPrelude has the manager take the steps that the death wants first.
+func (s *stage) addPrelude(cmd *exec.Cmd) error {
+	if len(s.prelude) == 0 {
+		return nil
+	}
+	self, err := os.Executable()
+	cmd.Args = withPrelude(self, s.prelude, slices.Concat([]string{cmd.Path}, cmd.Args[1:]))
+	cmd.Path = self
+	return err
 }
 
 // reexec returns this program in another role.
@@ -101,7 +153,10 @@ func (s *stage) start(cmd *exec.Cmd) error {
 	}
 	defer func() { _ = out.Close() }()
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setsid = true
 	err = s.startLeader(cmd)
 	s.manager = s.leader
 	return err
@@ -177,12 +232,18 @@ func (s *stage) openSocket() (theirs *os.File, err error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
-	s.socket = os.NewFile(uintptr(pair[0]), "manager")
+	s.listen(os.NewFile(uintptr(pair[0]), "manager"))
+	return os.NewFile(uintptr(pair[1]), "tester"), nil
+}
+
+// listen takes what the manager says.
+func (s *stage) listen(socket io.ReadWriteCloser) {
+	s.socket = socket
 	// Nobody has to listen: there is room for all that a manager ever says.
 	s.remarks = make(chan remark, 8)
 	go func(remarks chan<- remark) {
 		defer close(remarks)
-		decoder := json.NewDecoder(s.socket)
+		decoder := json.NewDecoder(socket)
 		for {
 			var r remark
 			if decoder.Decode(&r) != nil {
@@ -191,7 +252,6 @@ func (s *stage) openSocket() (theirs *os.File, err error) {
 			remarks <- r
 		}
 	}(s.remarks)
-	return os.NewFile(uintptr(pair[1]), "tester"), nil
 }
 
 // order has the manager do something and returns its answer.
@@ -276,6 +336,9 @@ func (s *stage) tearDown() error {
 	}
 	if s.terminal != nil {
 		_ = s.terminal.close() // perhaps closed by the hang-up
+	}
+	for _, cleanup := range slices.Backward(s.cleanups) {
+		errs = append(errs, cleanup())
 	}
 	return errors.Join(append(errs, s.nest.tearDown())...)
 }

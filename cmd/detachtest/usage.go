@@ -28,6 +28,8 @@ the place of each argument that is {}.
                                here, from a plain child to detach
   -o, --only LIST              only these deaths, separated by commas
   -x, --skip LIST              all deaths but these
+  -r, --require                a death that cannot be staged here, which is
+                               reported as not run, is a failure
   -t, --timeout D              how long a launcher may take to start the probe,
                                and a manager to end (default 30s)
   -n, --repeat N               run everything N times; an outcome that is not
@@ -45,8 +47,9 @@ the place of each argument that is {}.
   -V, --version                print the version
   -h, --help                   print this help
 
-Exit status: 0 the probe survived every death that could be staged, or with
---expect nothing differs; 1 it did not; 125 detachtest itself failed.
+Exit status: 0 the probe survived every death that could be staged and can be
+survived, or with --expect nothing differs; 1 it did not; 125 detachtest itself
+failed.
 
 Examples:
   detachtest -- nohup

@@ -17,6 +17,7 @@ const (
 	survived     outcome = "survived"      // it lives, and beats as before
 	died         outcome = "died"          // it is dead
 	frozen       outcome = "frozen"        // it lives, but does not beat any more
+	doomed       outcome = "doomed"        // it is dead, as everything is after this death
 	launchFailed outcome = "launch-failed" // there was none
 	notRun       outcome = "not-run"       // the death cannot be staged here
 	flaky        outcome = "flaky"         // not the same in each of several runs
@@ -89,6 +90,9 @@ func (s *stage) causeOfDeath(since time.Time, blow string) (signal, why string, 
 		when = fmt.Sprintf("%v after %s", after, blow)
 	}
 	status, known := s.probe.reap()
+	if !known {
+		status, known = s.probe.posthumous()
+	}
 	switch {
 	case !known:
 		return "", "died " + when + ", of what only its parent knows", nil
