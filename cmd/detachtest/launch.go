@@ -48,11 +48,10 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 	defer tick.Stop()
 
 	var b *birth
-	var launcher int // PID
 	remarks := s.remarks
 	rested := false
 	for {
-		if b != nil && (rested || b.PID == launcher || s.nest.beats() >= settledBeats) && s.nest.beats() > 0 {
+		if b != nil && (rested || b.PID == s.launcher || s.nest.beats() >= settledBeats) && s.nest.beats() > 0 {
 			return b, nil
 		}
 		var probeEnded <-chan struct{}
@@ -77,7 +76,7 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 			case !ok:
 				remarks = nil // the manager has ended
 			case r.Launched != 0:
-				launcher = r.Launched
+				s.launcher = r.Launched
 			case r.Failed != "":
 				return nil, &launchError{cause: r.Failed}
 			case r.Killed:
@@ -103,7 +102,7 @@ func (s *stage) absent(b *birth, timeout time.Duration) error {
 	}
 	e := &launchError{fmt.Sprintf("no probe in %v", timeout), s.output()}
 	if s.socket != nil {
-		if r, err := s.order(orderStderr, func(remark) bool { return true }); err == nil {
+		if r, err := s.order(orderOutput, remark.isOutput); err == nil {
 			e.said = r.Stderr
 		}
 	}

@@ -30,6 +30,9 @@ var roles = map[string]func(args []string) error{
 	probeWord:   beProbe,
 	managerWord: beManager,
 	shellWord:   beShell,
+
+	waitingManagerWord: beWaitingManager,
+	carelessWord:       beCareless,
 }
 
 func main() {
@@ -58,7 +61,7 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	case o.version:
 		err = write(stdout, "detachtest "+buildVersion()+"\n")
 	case o.list:
-		err = write(stdout, listDeaths())
+		err = write(stdout, listRows())
 	default:
 		status, err = test(o, stdout)
 	}
@@ -78,7 +81,7 @@ func test(o *options, stdout io.Writer) (status int, err error) {
 	// even if detachtest was started with them ignored.
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer cancel()
-	m := &matrix{launchers: o.launchers, deaths: o.deaths}
+	m := &matrix{launchers: o.launchers, deaths: o.deaths, checks: o.checks}
 	if err := m.run(ctx, o.timeout); err != nil {
 		return 0, err
 	}
@@ -87,7 +90,7 @@ func test(o *options, stdout io.Writer) (status int, err error) {
 	} else {
 		err = writeTable(stdout, m, wantsColour(stdout))
 	}
-	if err != nil || m.survived() {
+	if err != nil || m.survived() && (m.clean() || !o.strict) {
 		return statusSurvived, err
 	}
 	return statusDied, nil
@@ -106,10 +109,14 @@ func write(w io.Writer, s string) error {
 	return err
 }
 
-func listDeaths() string {
+func listRows() string {
 	var b strings.Builder
 	for _, d := range deaths {
 		fmt.Fprintf(&b, "%-14s %s\n", d.name, d.who)
+	}
+	b.WriteString("\nHygiene:\n")
+	for _, c := range checks {
+		fmt.Fprintf(&b, "%-14s %s\n", c.name, c.who)
 	}
 	fmt.Fprintf(&b, "\nAlways first:\n%-14s %s\n", control.name, control.who)
 	return b.String()

@@ -18,32 +18,49 @@ import (
 // the rest of them as its launcher.
 const managerWord = "__manager"
 
+// waitingManagerWord makes it one that runs the launcher only when ordered to.
+const waitingManagerWord = "__waiting-manager"
+
 // managerSocket is the descriptor on which the manager talks with the tester:
 // remarks, a JSON object each, one way and orders, a line each, the other way.
 const managerSocket = 3
 
 // A remark is what the manager tells the tester. Exactly one of its fields
-// before Stderr is set, or none where the remark answers orderStderr.
+// before Stdout is set, or none where the remark answers orderOutput.
 type remark struct {
 	Launched int    `json:"launched,omitempty"` // the launcher's PID
 	Failed   string `json:"failed,omitempty"`   // why the launcher could not be run
 	Exited   *int   `json:"exited,omitempty"`   // the launcher's exit status
 	Killed   bool   `json:"killed,omitempty"`   // the launcher was killed by a signal
 	Closed   bool   `json:"closed,omitempty"`   // the pipes are closed
-	// Stderr is what the launcher has written to it lately.
+	// Stdout and Stderr are what the launcher has written to them lately.
+	Stdout string `json:"stdout,omitempty"`
 	Stderr string `json:"stderr,omitempty"`
+	// EOF tells that nobody holds the other ends of the pipes any more.
+	EOF bool `json:"eof,omitempty"`
+}
+
+// isOutput tells whether the remark answers orderOutput.
+func (r remark) isOutput() bool {
+	return r.Launched == 0 && r.Failed == "" && r.Exited == nil && !r.Killed && !r.Closed
 }
 
 // The orders that the tester gives the manager.
 const (
 	orderClose  = "close"  // close the pipes
-	orderStderr = "stderr" // say what the launcher wrote
+	orderOutput = "output" // say what the launcher wrote
+	orderLaunch = "launch" // run the launcher, where the manager waits for that
 )
 
 // beManager is the life of a manager: like most real ones it runs the launcher
 // with pipes on its standard output and standard error, reads them, and stays.
 // It does not outlive the tester.
-func beManager(launcher []string) error {
+func beManager(launcher []string) error { return manage(launcher, false) }
+
+func beWaitingManager(launcher []string) error { return manage(launcher, true) }
+
+// manage is beManager. waits: it does not launch before it is told.
+func manage(launcher []string, waits bool) error {
 	unix.CloseOnExec(managerSocket)
 	if err := unix.SetNonblock(managerSocket, true); err != nil {
 		return err
@@ -58,6 +75,10 @@ func beManager(launcher []string) error {
 	stderr, stderrEnd, err := newOutput()
 	if err != nil {
 		return err
+	}
+	orders := bufio.NewScanner(socket)
+	if waits && (!orders.Scan() || orders.Text() != orderLaunch) {
+		return nil // the tester has gone
 	}
 	cmd := exec.Command(launcher[0], launcher[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdoutEnd, stderrEnd
@@ -77,17 +98,23 @@ func beManager(launcher []string) error {
 	go stderr.drain()
 	go func() {
 		r := launcherEnd(cmd)
-		r.Stderr = stderr.recent()
+		r.Stdout, _ = stdout.recent()
+		r.Stderr, _ = stderr.recent()
 		say(r)
 	}()
-	for orders := bufio.NewScanner(socket); orders.Scan(); {
+	for orders.Scan() {
 		switch orders.Text() {
 		case orderClose:
 			stdout.close()
 			stderr.close()
 			say(remark{Closed: true})
-		case orderStderr:
-			say(remark{Stderr: stderr.recent()})
+		case orderOutput:
+			var r remark
+			var outEnded, errEnded bool
+			r.Stdout, outEnded = stdout.recent()
+			r.Stderr, errEnded = stderr.recent()
+			r.EOF = outEnded && errEnded
+			say(r)
 		}
 	}
 	return nil
@@ -119,6 +146,7 @@ type output struct {
 	raw  syscall.RawConn
 	mu   sync.Mutex // of kept, and of reading
 	kept []byte     // the last bytes read
+	eof  bool       // nobody holds the other end any more
 }
 
 // keptOutput is how much of an output is kept: enough for a diagnosis.
@@ -150,6 +178,7 @@ func (o *output) take(fd uintptr) (eof bool) {
 			continue
 		}
 		if n <= 0 {
+			o.eof = o.eof || n == 0
 			return err != unix.EAGAIN
 		}
 		o.kept = append(o.kept, buf[:n]...)
@@ -157,12 +186,13 @@ func (o *output) take(fd uintptr) (eof bool) {
 	}
 }
 
-// recent returns the last of what has been written, drained or not.
-func (o *output) recent() string {
+// recent returns the last of what has been written, drained or not, and whether
+// that was all there will ever be.
+func (o *output) recent() (text string, eof bool) {
 	_ = o.raw.Control(func(fd uintptr) { o.take(fd) })
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return string(o.kept)
+	return string(o.kept), o.eof
 }
 
 func (o *output) close() { _ = o.pipe.Close() }

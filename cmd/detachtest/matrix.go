@@ -22,8 +22,12 @@ const sideBySide = 4
 type matrix struct {
 	launchers []launcher
 	deaths    []death
+	checks    []check
 	// verdicts are in the order of launchers, and of deaths within each.
 	verdicts []verdict
+	// findings are the verdicts of the checks, in the order of launchers, and
+	// of checks within each.
+	findings []verdict
 	// controls are the verdicts on the tester itself, one a launcher.
 	controls []verdict
 }
@@ -55,34 +59,48 @@ func (m *matrix) run(ctx context.Context, timeout time.Duration) (err error) {
 	defer cancel(nil)
 	m.controls = make([]verdict, len(m.launchers))
 	m.verdicts = make([]verdict, len(m.launchers)*len(m.deaths))
+	m.findings = make([]verdict, len(m.launchers)*len(m.checks))
 	places := make(chan struct{}, sideBySide)
-	try := func(column int, d death) verdict {
+	try := func(run func(context.Context) (verdict, error)) verdict {
 		places <- struct{}{}
 		defer func() { <-places }()
 		if ctx.Err() != nil {
 			return verdict{}
 		}
-		v, err := trial{m.launchers[column], d, nestDir(base, column, d), timeout}.run(ctx)
+		v, err := run(ctx)
 		if err != nil {
 			cancel(err)
 		}
 		return v
 	}
 	var all sync.WaitGroup
-	for column := range m.launchers {
+	for column, l := range m.launchers {
+		staged := func(d death) verdict {
+			return try(trial{l, d, nestDir(base, column, d.name), timeout}.run)
+		}
 		all.Go(func() {
-			v := try(column, control)
+			v := staged(control)
 			m.controls[column] = v
 			for row, d := range m.deaths {
 				cell := &m.verdicts[column*len(m.deaths)+row]
 				switch v.Outcome {
 				case died:
-					all.Go(func() { *cell = try(column, d) })
+					all.Go(func() { *cell = staged(d) })
 				default:
 					// A launcher that launches nothing would only take its
 					// time over doing so again.
 					*cell = v
 					cell.Death = d.name
+				}
+			}
+			for row, c := range m.checks {
+				cell := &m.findings[column*len(m.checks)+row]
+				switch v.Outcome {
+				case died:
+					all.Go(func() { *cell = try(checkup{l, c, nestDir(base, column, c.name), timeout}.run) })
+				default:
+					*cell = v
+					cell.Death, cell.Check = "", c.name
 				}
 			}
 			if v.Outcome == survived || v.Outcome == frozen {
@@ -97,6 +115,21 @@ func (m *matrix) run(ctx context.Context, timeout time.Duration) (err error) {
 // verdict returns the one on a launcher under a death.
 func (m *matrix) verdict(column, row int) verdict {
 	return m.verdicts[column*len(m.deaths)+row]
+}
+
+// finding returns the verdict of a check on a launcher.
+func (m *matrix) finding(column, row int) verdict {
+	return m.findings[column*len(m.checks)+row]
+}
+
+// clean tells whether nothing was found bad.
+func (m *matrix) clean() bool {
+	for _, v := range m.findings {
+		if v.Outcome != good && v.Outcome != notRun {
+			return false
+		}
+	}
+	return true
 }
 
 // survived tells whether the probe survived every death that could be staged.

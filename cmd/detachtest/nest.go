@@ -30,6 +30,9 @@ const (
 	bornFile   = "born"   // a FIFO: the birth file is there
 	beatFile   = "beat"   // how often the probe's heart has beaten
 	outputFile = "output" // what the manager wrote
+	pidFile    = "pid"    // what a launcher wrote where it has {pidfile}
+	// acquireFile is there where the probe is to try for a terminal.
+	acquireFile = "acquire"
 )
 
 // aliveFile lies beside the nests, locked by detachtest for as long as it
@@ -42,7 +45,12 @@ const aliveFile = "alive"
 // is built into sh, since the launcher would see another process, and needs no
 // arguments, so that it can be started by all that can start a program.
 const probeScript = `#!/bin/sh
-saved=
+saved='Closed:'
+for fd in 0 1 2; do
+	[ -h /proc/self/fd/$fd ] || saved="$saved $fd"
+done
+saved="$saved
+"
 save() {
 	while IFS= read -r line; do
 		case $line in

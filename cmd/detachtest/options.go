@@ -16,6 +16,8 @@ import (
 type options struct {
 	launchers []launcher
 	deaths    []death
+	checks    []check
+	strict    bool
 	timeout   time.Duration
 	format    string
 	list      bool
@@ -46,6 +48,7 @@ func parseOptions(args []string) (*options, error) {
 		{func(name string) { flags.Func(name, "", o.addLauncher) }, "L", "launcher"},
 		{func(name string) { flags.StringVar(&only, name, "", "") }, "o", "only"},
 		{func(name string) { flags.StringVar(&skip, name, "", "") }, "x", "skip"},
+		{func(name string) { flags.BoolVar(&o.strict, name, false, "") }, "S", "strict"},
 		{func(name string) { flags.DurationVar(&o.timeout, name, o.timeout, "") }, "t", "timeout"},
 		{func(name string) { flags.StringVar(&o.format, name, o.format, "") }, "f", "format"},
 		{func(name string) { flags.BoolVar(&o.list, name, false, "") }, "l", "list"},
@@ -80,7 +83,7 @@ func parseOptions(args []string) (*options, error) {
 		o.launchers[i].shell, o.launchers[i].manager = shell, manager
 	}
 	var err error
-	o.deaths, err = selectDeaths(only, skip)
+	o.deaths, o.checks, err = selectRows(only, skip)
 	return o, err
 }
 
@@ -90,26 +93,33 @@ func (o *options) addLauncher(s string) error {
 	return err
 }
 
-// selectDeaths returns the deaths in only, or all of them, that are not in
-// skip, in their usual order. Both are lists with commas, empty for none.
-func selectDeaths(only, skip string) ([]death, error) {
+// hygiene, in a list of names, stands for all checks.
+const hygiene = "hygiene"
+
+// selectRows returns the deaths and checks in only, or all of them, that are
+// not in skip, in their usual order. Both are lists with commas, empty for none.
+func selectRows(only, skip string) ([]death, []check, error) {
 	names := func(list string) []string {
 		return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 	}
 	wanted, unwanted := names(only), names(skip)
 	for _, name := range slices.Concat(wanted, unwanted) {
-		if !slices.ContainsFunc(deaths, func(d death) bool { return d.name == name }) {
-			return nil, fmt.Errorf("unknown death %q", name)
+		if name != hygiene &&
+			!slices.ContainsFunc(deaths, func(d death) bool { return d.name == name }) &&
+			!slices.ContainsFunc(checks, func(c check) bool { return c.name == name }) {
+			return nil, nil, fmt.Errorf("unknown death or check %q", name)
 		}
 	}
-	var selected []death
-	for _, d := range deaths {
-		if (only == "" || slices.Contains(wanted, d.name)) && !slices.Contains(unwanted, d.name) {
-			selected = append(selected, d)
+	isSelected := func(name ...string) bool {
+		in := func(list []string) bool {
+			return slices.ContainsFunc(name, func(s string) bool { return slices.Contains(list, s) })
 		}
+		return (only == "" || in(wanted)) && !in(unwanted)
 	}
-	if len(selected) == 0 {
-		return nil, errors.New("no death is left to survive")
+	selectedDeaths := slices.DeleteFunc(slices.Clone(deaths), func(d death) bool { return !isSelected(d.name) })
+	selectedChecks := slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return !isSelected(c.name, hygiene) })
+	if len(selectedDeaths)+len(selectedChecks) == 0 {
+		return nil, nil, errors.New("nothing is left to test")
 	}
-	return selected, nil
+	return selectedDeaths, selectedChecks, nil
 }

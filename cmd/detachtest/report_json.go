@@ -15,12 +15,18 @@ func writeJSON(w io.Writer, m *matrix) error {
 	}
 	report := struct {
 		Survived bool      `json:"survived"`
+		Clean    bool      `json:"clean"` // no check found anything bad
 		Deaths   []named   `json:"deaths"`
 		Verdicts []verdict `json:"verdicts"`
 		Controls []verdict `json:"controls"`
-	}{Survived: m.survived(), Verdicts: m.verdicts, Controls: m.controls}
+		Checks   []named   `json:"checks,omitempty"`
+		Findings []verdict `json:"findings,omitempty"`
+	}{Survived: m.survived(), Clean: m.clean(), Verdicts: m.verdicts, Controls: m.controls, Findings: m.findings}
 	for _, d := range m.deaths {
 		report.Deaths = append(report.Deaths, named{d.name, d.who})
+	}
+	for _, c := range m.checks {
+		report.Checks = append(report.Checks, named{c.name, c.who})
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)

@@ -18,6 +18,8 @@ var cells = map[outcome]cell{
 	frozen:       {"✗", "31"},
 	launchFailed: {"–", "31"},
 	notRun:       {"–", "2"}, // faint
+	good:         {"✓", "32"},
+	bad:          {"✗", "33"}, // yellow
 }
 
 // writeTable writes deaths as rows and launchers as columns, and below, a line
@@ -28,30 +30,44 @@ func writeTable(w io.Writer, m *matrix, colour bool) error {
 	for _, d := range m.deaths {
 		first = max(first, len(d.name))
 	}
+	for _, c := range m.checks {
+		first = max(first, len(c.name))
+	}
 	fmt.Fprintf(&b, "%-*s", first, "")
 	for _, l := range m.launchers {
 		fmt.Fprintf(&b, "  %s", l.name)
 	}
 	b.WriteByte('\n')
 	for row, d := range m.deaths {
-		fmt.Fprintf(&b, "%-*s", first, d.name)
-		padding := 0
-		for column, l := range m.launchers {
-			c := cells[m.verdict(column, row).Outcome]
-			sign := c.sign
-			if colour {
-				sign = "\x1b[" + c.colour + "m" + sign + "\x1b[0m"
-			}
-			fmt.Fprintf(&b, "%*s  %s", padding, "", sign)
-			padding = utf8.RuneCountInString(l.name) - 1
-		}
+		m.writeRow(&b, first, d.name, row, m.verdict, colour)
+	}
+	if len(m.deaths) > 0 && len(m.checks) > 0 {
 		b.WriteByte('\n')
+	}
+	for row, c := range m.checks {
+		m.writeRow(&b, first, c.name, row, m.finding, colour)
 	}
 	if reasons := reasons(m); len(reasons) > 0 {
 		b.WriteString("\n" + strings.Join(reasons, "\n") + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeRow writes one row of verdicts.
+func (m *matrix) writeRow(b *strings.Builder, first int, name string, row int, verdict func(column, row int) verdict, colour bool) {
+	fmt.Fprintf(b, "%-*s", first, name)
+	padding := 0
+	for column, l := range m.launchers {
+		c := cells[verdict(column, row).Outcome]
+		sign := c.sign
+		if colour {
+			sign = "\x1b[" + c.colour + "m" + sign + "\x1b[0m"
+		}
+		fmt.Fprintf(b, "%*s  %s", padding, "", sign)
+		padding = utf8.RuneCountInString(l.name) - 1
+	}
+	b.WriteByte('\n')
 }
 
 // reasons says why each probe did not survive, and what was odd about a death.
@@ -69,6 +85,11 @@ func reasons(m *matrix) []string {
 				if words != "" {
 					lines = append(lines, fmt.Sprintf("%s, %s: %s", l.name, d.name, words))
 				}
+			}
+		}
+		for row, c := range m.checks {
+			if v := m.finding(column, row); v.Why != "" {
+				lines = append(lines, fmt.Sprintf("%s, %s: %s", l.name, c.name, v.Why))
 			}
 		}
 	}

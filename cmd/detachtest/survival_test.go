@@ -14,7 +14,7 @@ import (
 // the manager that is staged here.
 func TestDetachSurvives(t *testing.T) {
 	t.Run("binary", func(t *testing.T) {
-		_, verdicts := report(t, "--", lab.Bin(t, "detach"), "--")
+		_, verdicts := report(t, "--skip", hygiene, "--", lab.Bin(t, "detach"), "--")
 		for _, d := range deaths {
 			requireVerdict(t, verdicts[d.name], "")
 		}
@@ -22,7 +22,7 @@ func TestDetachSurvives(t *testing.T) {
 	t.Run("package", func(t *testing.T) {
 		// The manager's pipes are its own: nobody can close them while it
 		// lives, and all of its deaths close them.
-		_, verdicts := report(t, "--skip", "closed-pipes", "--manager", "--", lab.Build(t, "detach/lab/manager"))
+		_, verdicts := report(t, "--skip", "closed-pipes,hygiene", "--manager", "--", lab.Build(t, "detach/lab/manager"))
 		for name, v := range verdicts {
 			requireVerdict(t, v, "")
 			require.NotEqual(t, "closed-pipes", name)
