@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -122,8 +121,8 @@ func (s *stage) managerEnded(remarks <-chan remark) error {
 		}
 	}
 	e := &launchError{"the manager ended before anybody harmed it", s.output()}
-	if s.socket != nil {
-		return errors.New(e.Error()) // detachtest's own
+	if s.socket != nil { // detachtest's own
+		return fmt.Errorf("%v: it %s", e, s.manager.fate())
 	}
 	return e
 }

@@ -27,6 +27,7 @@ var version string
 // roles are what detachtest starts itself as, by the first argument. They have
 // at least one more.
 var roles = map[string]func(args []string) error{
+	testerWord:  beTester,
 	probeWord:   beProbe,
 	managerWord: beManager,
 	shellWord:   beShell,
@@ -63,7 +64,7 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	case o.list:
 		err = write(stdout, listRows())
 	default:
-		status, err = test(o, stdout)
+		status, err = guard(args, stdout, stderr)
 	}
 	if err != nil {
 		complain(stderr, err)
@@ -72,17 +73,16 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	return status
 }
 
-// test runs the matrix and writes the report.
-func test(o *options, stdout io.Writer) (status int, err error) {
+// test runs the matrix, with its files in the folder base, and writes the
+// report.
+func test(o *options, base string, stdout io.Writer) (status int, err error) {
 	if err := keepDescriptors(); err != nil {
 		return 0, err
 	}
-	// Caught here, these signals are at their defaults in what is started,
-	// even if detachtest was started with them ignored.
-	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	ctx, cancel := signal.NotifyContext(context.Background(), endingSignals...)
 	defer cancel()
 	m := &matrix{launchers: o.launchers, deaths: o.deaths, checks: o.checks}
-	if err := m.run(ctx, o.timeout); err != nil {
+	if err := m.run(ctx, base, o.timeout); err != nil {
 		return 0, err
 	}
 	if o.format == formatJSON {

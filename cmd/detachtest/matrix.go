@@ -5,12 +5,8 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // sideBySide is how many trials run at once. They cannot disturb each other,
@@ -36,23 +32,13 @@ type matrix struct {
 var errBlind = errors.New("the probe was killed and is not seen dead: detachtest cannot be trusted here")
 
 // run fills in the verdicts. An error is one of detachtest itself. It leaves
-// nothing behind: no process and no file.
-func (m *matrix) run(ctx context.Context, timeout time.Duration) (err error) {
-	base, err := os.MkdirTemp("", "detachtest-")
+// nothing behind: no process, and not the folder base.
+func (m *matrix) run(ctx context.Context, base string, timeout time.Duration) (err error) {
+	leave, err := enter(base)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
-	alive, err := lockAlive(filepath.Join(base, aliveFile))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = alive.Close() }()
-	sweep, err := adoptOrphans()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, sweep()) }()
+	defer func() { err = errors.Join(err, leave()) }()
 
 	// The first error ends all trials.
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -140,16 +126,4 @@ func (m *matrix) survived() bool {
 		}
 	}
 	return true
-}
-
-// lockAlive makes the file by which probes see that detachtest still lives.
-func lockAlive(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
-		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
-	}
-	return file, nil
 }
