@@ -13,11 +13,11 @@ var checkHelpers = check{
 	stagings: []staging{{adopts: true}},
 	examine: func(ctx context.Context, s *stage, b *birth) (finding, error) {
 		var left []stat
-		gone, err := await(ctx, func() (bool, error) {
+		gone, err := await(ctx, steadily(func() (bool, error) {
 			var err error
 			left, err = s.helpers(b)
 			return len(left) == 0, err
-		})
+		}))
 		if err != nil {
 			return finding{}, err
 		}

@@ -14,11 +14,11 @@ var checkZombies = check{
 			return finding{}, err
 		}
 		var dead []stat
-		none, err := await(ctx, func() (bool, error) {
+		none, err := await(ctx, steadily(func() (bool, error) {
 			var err error
 			dead, err = processesAndZombies(func(p stat) bool { return p.zombie() && p.parent == s.manager.pid })
 			return len(dead) == 0, err
-		})
+		}))
 		if err != nil {
 			return finding{}, err
 		}

@@ -74,6 +74,23 @@ func await(ctx context.Context, isSo func() (bool, error)) (bool, error) {
 	}
 }
 
+// steadily has a state of /proc count only when it was found three times in a
+// row: a look at it takes a while, and a process that is forked after the
+// listing by one that has ended when its turn comes is missed.
+func steadily(isSo func() (bool, error)) func() (bool, error) {
+	const enough = 3
+	times := 0
+	return func() (bool, error) {
+		so, err := isSo()
+		if !so {
+			times = 0
+			return false, err
+		}
+		times++
+		return times >= enough, err
+	}
+}
+
 // describe names processes.
 func describe(list []stat) string {
 	var words []string

@@ -60,6 +60,14 @@ func TestInterruptedLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestInterruptedUnderStressLeavesNothing(t *testing.T) {
+	cmd, stderr, temporary := startWaiting(t, "1-stress-0", "--stress", "5", "--shell", "--", stuck)
+	require.NoError(t, cmd.Process.Signal(unix.SIGINT))
+	_ = cmd.Wait() // the status is looked at below
+	require.Equal(t, 125, cmd.ProcessState.ExitCode(), stderr)
+	requireNothingLeft(t, temporary)
+}
+
 // Nobody can tidy up after SIGKILL, so those left behind do: the tester, when
 // the guard is killed, and the other way round. Even a helper that a launcher has
 // put into a session of its own ends, and a stranger like it does not.

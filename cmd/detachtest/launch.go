@@ -65,6 +65,7 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 		case err := <-bornError:
 			return nil, err
 		case b = <-born:
+			s.bornAt = time.Now()
 			probe, err := hold(b.identity())
 			if err != nil {
 				return nil, &launchError{cause: "the probe ended at once, or is in another PID namespace"}
@@ -83,7 +84,7 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 			case r.Exited != nil && *r.Exited != 0:
 				return nil, &launchError{fmt.Sprintf("the launcher exited with status %d", *r.Exited), r.Stderr}
 			case r.Exited != nil:
-				rested = true
+				rested, s.restedAt = true, time.Now()
 			}
 		case <-s.manager.ended:
 			return nil, s.managerEnded(remarks)

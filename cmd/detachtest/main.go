@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -81,6 +82,9 @@ func test(o *options, base string, stdout io.Writer) (status int, err error) {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), endingSignals...)
 	defer cancel()
+	if o.stress > 0 {
+		return testStress(ctx, o, base, stdout)
+	}
 	m := &matrix{launchers: o.launchers, deaths: o.deaths, checks: o.checks}
 	if err := m.run(ctx, base, o.timeout); err != nil {
 		return 0, err
@@ -91,6 +95,26 @@ func test(o *options, base string, stdout io.Writer) (status int, err error) {
 		err = writeTable(stdout, m, wantsColour(stdout))
 	}
 	if err != nil || m.survived() && (m.clean() || !o.strict) {
+		return statusSurvived, err
+	}
+	return statusDied, nil
+}
+
+// testStress puts the launchers to the stress and writes the report.
+func testStress(ctx context.Context, o *options, base string, stdout io.Writer) (status int, err error) {
+	s := &stress{launchers: o.launchers, launches: o.stress, seed: o.seed, timeout: o.timeout}
+	for s.seed == 0 {
+		s.seed = rand.Uint64()
+	}
+	if err := s.run(ctx, base); err != nil {
+		return 0, err
+	}
+	if o.format == formatJSON {
+		err = writeStressJSON(stdout, s)
+	} else {
+		err = writeStress(stdout, s)
+	}
+	if err != nil || s.clean() {
 		return statusSurvived, err
 	}
 	return statusDied, nil

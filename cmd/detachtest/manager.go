@@ -28,6 +28,7 @@ const managerSocket = 3
 // A remark is what the manager tells the tester. Exactly one of its fields
 // before Stdout is set, or none where the remark answers orderOutput.
 type remark struct {
+	Ready    bool   `json:"ready,omitempty"`    // it was ordered to launch, and begins
 	Launched int    `json:"launched,omitempty"` // the launcher's PID
 	Failed   string `json:"failed,omitempty"`   // why the launcher could not be run
 	Exited   *int   `json:"exited,omitempty"`   // the launcher's exit status
@@ -42,7 +43,7 @@ type remark struct {
 
 // isOutput tells whether the remark answers orderOutput.
 func (r remark) isOutput() bool {
-	return r.Launched == 0 && r.Failed == "" && r.Exited == nil && !r.Killed && !r.Closed
+	return !r.Ready && r.Launched == 0 && r.Failed == "" && r.Exited == nil && !r.Killed && !r.Closed
 }
 
 // The orders that the tester gives the manager.
@@ -77,8 +78,13 @@ func manage(launcher []string, waits bool) error {
 		return err
 	}
 	orders := bufio.NewScanner(socket)
-	if waits && (!orders.Scan() || orders.Text() != orderLaunch) {
-		return nil // the tester has gone
+	if waits {
+		if !orders.Scan() || orders.Text() != orderLaunch {
+			return nil // the tester has gone
+		}
+		if err := tell.Encode(remark{Ready: true}); err != nil {
+			return err
+		}
 	}
 	cmd := exec.Command(launcher[0], launcher[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdoutEnd, stderrEnd

@@ -4,7 +4,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -107,7 +109,15 @@ func (n *nest) awaitBirth() (*birth, error) {
 	if _, err := n.bornPipe.Read(make([]byte, 1)); err != nil {
 		return nil, err
 	}
+	return n.readBirth()
+}
+
+// readBirth returns the birth of the probe, or nil where none is born.
+func (n *nest) readBirth() (*birth, error) {
 	data, err := os.ReadFile(n.path(birthFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ type options struct {
 	deaths    []death
 	checks    []check
 	strict    bool
+	stress    int    // launches, 0 for none of it
+	seed      uint64 // 0 for any
 	timeout   time.Duration
 	format    string
 	list      bool
@@ -49,13 +51,17 @@ func parseOptions(args []string) (*options, error) {
 		{func(name string) { flags.StringVar(&only, name, "", "") }, "o", "only"},
 		{func(name string) { flags.StringVar(&skip, name, "", "") }, "x", "skip"},
 		{func(name string) { flags.BoolVar(&o.strict, name, false, "") }, "S", "strict"},
+		{func(name string) { flags.IntVar(&o.stress, name, 0, "") }, "race", "stress"},
+		{func(name string) { flags.Uint64Var(&o.seed, name, 0, "") }, "", "seed"},
 		{func(name string) { flags.DurationVar(&o.timeout, name, o.timeout, "") }, "t", "timeout"},
 		{func(name string) { flags.StringVar(&o.format, name, o.format, "") }, "f", "format"},
 		{func(name string) { flags.BoolVar(&o.list, name, false, "") }, "l", "list"},
 		{func(name string) { flags.BoolVar(&o.version, name, false, "") }, "V", "version"},
 		{func(name string) { flags.BoolVar(&o.help, name, false, "") }, "h", "help"},
 	} {
-		f.define(f.short)
+		if f.short != "" {
+			f.define(f.short)
+		}
 		f.define(f.long)
 	}
 	if err := flags.Parse(args); err != nil {
@@ -66,6 +72,9 @@ func parseOptions(args []string) (*options, error) {
 	}
 	if o.format != formatTable && o.format != formatJSON {
 		return nil, fmt.Errorf("unknown format %q", o.format)
+	}
+	if o.stress < 0 {
+		return nil, fmt.Errorf("stress of %d launches", o.stress)
 	}
 	if o.timeout <= 0 {
 		return nil, fmt.Errorf("timeout %v is not positive", o.timeout)

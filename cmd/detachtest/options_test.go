@@ -14,6 +14,7 @@ func TestUsageErrors(t *testing.T) {
 		`unknown death or check "old-age"`:                                {"--only", "old-age", "--", "env"},
 		`unknown death or check "control"`:                                {"--skip", "control", "--", "env"},
 		`unknown format "yaml"`:                                           {"-f", "yaml", "--", "env"},
+		"stress of -1 launches":                                           {"--stress", "-1", "--", "env"},
 		"timeout 0s is not positive":                                      {"-t", "0", "--", "env"},
 		"nothing is left to test":                                         {"-o", "sigkill", "-x", "sigkill", "--", "env"},
 		"--shell takes one line: put it in quotes":                        {"--shell", "--", "nohup", "{}"},

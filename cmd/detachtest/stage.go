@@ -30,6 +30,9 @@ type stage struct {
 	probe   *process // nil until launched
 	// launcher is the PID of what the manager has run, if that is known.
 	launcher int
+	// bornAt and restedAt are when the probe was born and when the launcher
+	// had ended; zero where it seems to stay.
+	bornAt, restedAt time.Time
 
 	// leader is the leader of the session and detachtest's child: the manager
 	// itself, or the shell in whose terminal it runs.

@@ -25,6 +25,10 @@ $DETACHTEST_PIDFILE).
                                hygiene stands for all checks
   -x, --skip LIST              all but these
   -S, --strict                 exit with 1 for bad hygiene too
+      --stress N, --race N     instead: launch N times and kill the manager, or its
+                               group, at a random moment of it; report what is
+                               lost, stale or half-started
+      --seed S                 of the random moments, as a report has printed it
   -t, --timeout D              how long a launcher may take to start the probe,
                                and a manager to end (default 30s)
   -f, --format FORMAT          table (default) or json
@@ -41,5 +45,6 @@ Examples:
   detachtest -- setsid -f
   detachtest --shell -- 'nohup {} >/dev/null 2>&1 &'
   detachtest --manager -- python3 manager.py
+  detachtest --stress 100 -- detach -p {pidfile} --
   detachtest -L nohup=nohup -L 'setsid=setsid -f'
 `
