@@ -21,13 +21,21 @@ type birth struct {
 	Terminal int    `json:"terminal"` // device number, 0 for none
 	// OpensTerminal tells whether /dev/tty can be opened, which is the proof
 	// of a controlling terminal.
-	OpensTerminal bool           `json:"opens_terminal"`
-	Descriptors   map[int]string `json:"descriptors"`
-	Blocked       string         `json:"signals_blocked"` // hexadecimal, as in /proc
-	Ignored       string         `json:"signals_ignored"`
-	Umask         string         `json:"umask"`
-	Directory     string         `json:"directory"`
-	OpenFiles     limit          `json:"open_files"` // RLIMIT_NOFILE
+	OpensTerminal bool `json:"opens_terminal"`
+	// AcquiresTerminal tells whether it got a controlling terminal just by
+	// opening one. It tries only where a check asks for it.
+	AcquiresTerminal bool           `json:"acquires_terminal,omitempty"`
+	Descriptors      map[int]string `json:"descriptors"`
+	// Closed are those of the first three descriptors that were.
+	Closed []int `json:"closed,omitempty"`
+	// Overwriting are those of standard output and standard error that are
+	// regular files but not opened for appending.
+	Overwriting []int  `json:"overwriting,omitempty"`
+	Blocked     string `json:"signals_blocked"` // hexadecimal, as in /proc
+	Ignored     string `json:"signals_ignored"`
+	Umask       string `json:"umask"`
+	Directory   string `json:"directory"`
+	OpenFiles   limit  `json:"open_files"` // RLIMIT_NOFILE
 	// Limits are all resource limits, by their names in /proc/PID/limits.
 	Limits  map[string]limit `json:"limits"`
 	Cgroups []string         `json:"cgroups"`
@@ -63,12 +71,18 @@ func (b *birth) identity() identity { return identity{b.PID, b.Start} }
 // deaf returns the signals that have no effect. For a program that never
 // unblocks any, a blocked signal is as good as an ignored one.
 func (b *birth) deaf() (sigset, error) {
-	blocked, err := strconv.ParseUint(b.Blocked, 16, 64)
+	blocked, ignored, err := b.signals()
+	return blocked | ignored, err
+}
+
+func (b *birth) signals() (blocked, ignored sigset, err error) {
+	bits, err := strconv.ParseUint(b.Blocked, 16, 64)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	ignored, err := strconv.ParseUint(b.Ignored, 16, 64)
-	return sigset(blocked | ignored), err
+	blocked = sigset(bits)
+	bits, err = strconv.ParseUint(b.Ignored, 16, 64)
+	return blocked, sigset(bits), err
 }
 
 // takeBirth says what this process was born with.
@@ -106,9 +120,20 @@ func takeBirth(saved string) (*birth, error) {
 	if err != nil {
 		return nil, err
 	}
+	fields := parseFields(saved)
+	closed, err := parseNumbers(fields["Closed"])
+	if err != nil {
+		return nil, err
+	}
+	for _, fd := range closed {
+		delete(descriptors, fd) // the Go runtime has opened it
+	}
+	overwriting, err := overwritingOutputs()
+	if err != nil {
+		return nil, err
+	}
 	// A directory that has been removed is no reason not to be born.
 	directory, _ := os.Readlink("/proc/self/cwd")
-	fields := parseFields(saved)
 	return &birth{
 		PID:           self.pid,
 		Start:         self.start,
@@ -118,6 +143,8 @@ func takeBirth(saved string) (*birth, error) {
 		Terminal:      self.terminal,
 		OpensTerminal: opensTerminal(),
 		Descriptors:   descriptors,
+		Closed:        closed,
+		Overwriting:   overwriting,
 		Blocked:       fields["SigBlk"],
 		Ignored:       fields["SigIgn"],
 		Umask:         fields["Umask"],
@@ -130,6 +157,38 @@ func takeBirth(saved string) (*birth, error) {
 
 		ParentDeathSignal: parentDeathSignal,
 	}, nil
+}
+
+func parseNumbers(words string) ([]int, error) {
+	var numbers []int
+	for word := range strings.FieldsSeq(words) {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers, nil
+}
+
+// overwritingOutputs returns those of standard output and standard error that
+// are regular files but not opened for appending.
+func overwritingOutputs() ([]int, error) {
+	var found []int
+	for fd := 1; fd <= 2; fd++ {
+		var file unix.Stat_t
+		if err := unix.Fstat(fd, &file); err != nil {
+			return nil, os.NewSyscallError("fstat", err)
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil {
+			return nil, os.NewSyscallError("fcntl F_GETFL", err)
+		}
+		if file.Mode&unix.S_IFMT == unix.S_IFREG && flags&unix.O_APPEND == 0 {
+			found = append(found, fd)
+		}
+	}
+	return found, nil
 }
 
 func opensTerminal() bool {

@@ -37,6 +37,11 @@ type death struct {
 	certain bool
 }
 
+// staging is how the stage is set for the death.
+func (d death) staging() staging {
+	return staging{prepare: d.prepare, start: d.start, terminal: d.terminal, parentSig: d.parentSig}
+}
+
 // deaths are the deaths to survive, in the order of the report.
 var deaths = []death{
 	sigkill,

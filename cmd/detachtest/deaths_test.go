@@ -144,7 +144,7 @@ func TestDeaths(t *testing.T) {
 			if c.needs != "" {
 				lab.Program(t, c.needs)
 			}
-			_, verdicts := report(t, c.args...)
+			_, verdicts := report(t, append([]string{"--skip", hygiene}, c.args...)...)
 			require.Len(t, verdicts, len(deaths))
 			for _, d := range deaths {
 				requireVerdict(t, d, verdicts[d.name], c.kills[d.name])

@@ -49,11 +49,10 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 
 	var b *birth
 	var err error
-	var launcher int // PID
 	remarks := s.remarks
 	rested := false
 	for {
-		if b != nil && (rested || b.PID == launcher || s.nest.beats() >= settledBeats) && s.nest.beats() > 0 {
+		if b != nil && (rested || b.PID == s.launcher || s.nest.beats() >= settledBeats) && s.nest.beats() > 0 {
 			return b, nil
 		}
 		var probeEnded <-chan struct{}
@@ -68,6 +67,7 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 		case err := <-bornError:
 			return nil, err
 		case b = <-born:
+			s.bornAt = time.Now()
 			if s.probe, err = s.holdProbe(b.identity()); err != nil {
 				return nil, err
 			}
@@ -76,7 +76,7 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 			case !ok:
 				remarks = nil // the manager has ended
 			case r.Launched != 0:
-				launcher = r.Launched
+				s.launcher = r.Launched
 			case r.Failed != "":
 				return nil, &launchError{cause: r.Failed}
 			case r.Killed:
@@ -84,7 +84,7 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 			case r.Exited != nil && *r.Exited != 0:
 				return nil, &launchError{fmt.Sprintf("the launcher exited with status %d", *r.Exited), r.Stderr}
 			case r.Exited != nil:
-				rested = true
+				rested, s.restedAt = true, time.Now()
 			}
 		case <-s.manager.ended:
 			return nil, s.managerEnded(remarks)
@@ -120,7 +120,7 @@ func (s *stage) absent(b *birth, timeout time.Duration) error {
 	}
 	e := &launchError{fmt.Sprintf("no probe in %v", timeout), s.output()}
 	if s.socket != nil {
-		if r, err := s.order(orderStderr, func(remark) bool { return true }); err == nil {
+		if r, err := s.order(orderOutput, remark.isOutput); err == nil {
 			e.said = r.Stderr
 		}
 	}
@@ -140,8 +140,8 @@ func (s *stage) managerEnded(remarks <-chan remark) error {
 		}
 	}
 	e := &launchError{"the manager ended before anybody harmed it", s.output()}
-	if s.socket != nil {
-		return errors.New(e.Error()) // detachtest's own
+	if s.socket != nil { // detachtest's own
+		return fmt.Errorf("%v: it %s", e, s.manager.fate())
 	}
 	return e
 }

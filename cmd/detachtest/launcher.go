@@ -11,6 +11,13 @@ import (
 // placeholder stands in a launcher where the probe belongs.
 const placeholder = "{}"
 
+// What else may stand in a launcher: files in the nest, for launchers that
+// write one.
+var filePlaceholders = map[string]string{
+	"{pidfile}": pidFile,
+	"{log}":     logFile,
+}
+
 // A launcher is a way of starting a program: a column of the report.
 type launcher struct {
 	name  string
@@ -49,6 +56,22 @@ func parseLauncher(s string) (launcher, error) {
 		l.words = []string{command}
 	}
 	return l, nil
+}
+
+// in returns the launcher with the files of a nest in the place of their
+// placeholders.
+func (l launcher) in(n *nest) launcher {
+	l.words = slices.Clone(l.words)
+	for i := range l.words {
+		for word, file := range filePlaceholders {
+			path := n.path(file)
+			if l.shell {
+				path = quote(path)
+			}
+			l.words[i] = strings.ReplaceAll(l.words[i], word, path)
+		}
+	}
+	return l
 }
 
 // command returns the arguments that start the probe, a file's path.

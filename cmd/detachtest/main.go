@@ -7,14 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // The exit statuses.
@@ -30,11 +30,15 @@ var version string
 // roles are what detachtest starts itself as, by the first argument. They have
 // at least one more.
 var roles = map[string]func(args []string) error{
+	testerWord:  beTester,
 	probeWord:   beProbe,
 	managerWord: beManager,
 	shellWord:   beShell,
 	preludeWord: bePrelude,
 	guestWord:   beGuest,
+
+	waitingManagerWord: beWaitingManager,
+	carelessWord:       beCareless,
 }
 
 // In all roles the main goroutine keeps to the main thread: what a probe was
@@ -71,9 +75,9 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	case o.version:
 		err = write(stdout, "detachtest "+buildVersion()+"\n")
 	case o.list:
-		err = write(stdout, listDeaths())
+		err = write(stdout, listRows())
 	default:
-		status, err = test(o, stdout, stderr)
+		status, err = guard(args, stdout, stderr)
 	}
 	if err != nil {
 		complain(stderr, err)
@@ -82,8 +86,11 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	return status
 }
 
-// test runs the matrix and writes the reports.
-func test(o *options, stdout, stderr io.Writer) (status int, err error) {
+// test runs the matrix, with its files in the folder base, and writes the
+// reports.
+func test(o *options, base string, stdout, stderr io.Writer) (status int, err error) {
+	// The guard may be dead.
+	defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
 	if err := keepDescriptors(); err != nil {
 		return 0, err
 	}
@@ -106,14 +113,14 @@ func test(o *options, stdout, stderr io.Writer) (status int, err error) {
 			complain(stderr, fmt.Errorf("not found here: %s", strings.Join(missing, ", ")))
 		}
 	}
-	// Caught here, these signals are at their defaults in what is started,
-	// even if detachtest was started with them ignored.
-	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	ctx, cancel := signal.NotifyContext(context.Background(), endingSignals...)
 	defer cancel()
+	if o.stress > 0 {
+		return testStress(ctx, o, base, stdout)
+	}
 	var runs []*results
 	for run := range o.repeat {
-		m := &matrix{launchers: o.launchers, deaths: o.deaths, require: o.require}
-		r, err := runMatrix(ctx, m, o, run, progressTerminal(o, stdout, stderr))
+		r, err := runMatrix(ctx, o, base, run, progressTerminal(o, stdout, stderr))
 		if err != nil {
 			return 0, err
 		}
@@ -122,7 +129,7 @@ func test(o *options, stdout, stderr io.Writer) (status int, err error) {
 	r := merge(runs)
 
 	errs := []error{files.write(r)}
-	if !r.survived {
+	if !r.survived || o.strict && !r.clean {
 		status = statusDied
 	}
 	if o.expect != "" {
@@ -142,19 +149,45 @@ func test(o *options, stdout, stderr io.Writer) (status int, err error) {
 }
 
 // runMatrix runs everything once, with progress on a terminal, nil for none.
-func runMatrix(ctx context.Context, m *matrix, o *options, run int, terminal *os.File) (*results, error) {
+func runMatrix(ctx context.Context, o *options, base string, run int, terminal *os.File) (*results, error) {
+	m := &matrix{launchers: o.launchers, deaths: o.deaths, checks: o.checks, require: o.require}
+	dir := filepath.Join(base, fmt.Sprintf("run-%d", run+1))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
 	if terminal != nil {
 		m.progress = startProgress(terminal, newReport(m), run+1, o.repeat)
 	}
 	began := time.Now()
-	err := m.run(ctx, o.timeout)
+	err := m.run(ctx, dir, o.timeout)
 	m.progress.stop()
 	if err != nil {
 		return nil, err
 	}
 	r := newReport(m)
+	r.strict = o.strict
 	r.at, r.took = began, time.Since(began)
 	return r, nil
+}
+
+// testStress puts the launchers to the stress and writes the report.
+func testStress(ctx context.Context, o *options, base string, stdout io.Writer) (status int, err error) {
+	s := &stress{launchers: o.launchers, launches: o.stress, seed: o.seed, timeout: o.timeout}
+	for s.seed == 0 {
+		s.seed = rand.Uint64()
+	}
+	if err := s.run(ctx, base); err != nil {
+		return 0, err
+	}
+	if o.format == formatJSON {
+		err = writeStressJSON(stdout, s)
+	} else {
+		err = writeStress(stdout, s)
+	}
+	if err != nil || s.clean() {
+		return statusSurvived, err
+	}
+	return statusDied, nil
 }
 
 // complain writes an error, and hints on lines of their own.
@@ -170,10 +203,14 @@ func write(w io.Writer, s string) error {
 	return err
 }
 
-func listDeaths() string {
+func listRows() string {
 	var b strings.Builder
 	for _, d := range deaths {
 		fmt.Fprintf(&b, "%-15s %s\n", d.name, d.who)
+	}
+	b.WriteString("\nHygiene:\n")
+	for _, c := range checks {
+		fmt.Fprintf(&b, "%-15s %s\n", c.name, c.who)
 	}
 	fmt.Fprintf(&b, "\nAlways first:\n%-15s %s\n", control.name, control.who)
 	return b.String()

@@ -112,11 +112,14 @@ func processesNaming(t *testing.T, path string) []string {
 // A testReport is the report in JSON, as its readers know it.
 type testReport struct {
 	Survived  bool
+	Clean     bool
 	Runs      int
 	Launchers []string
 	Deaths    []struct{ Name, Who string }
 	Verdicts  []verdict
 	Controls  []verdict
+	Checks    []struct{ Name, Who string }
+	Findings  []verdict
 }
 
 // report runs detachtest and returns its report, and the verdicts by death.

@@ -24,13 +24,17 @@ import (
 // are the launcher.
 const managerWord = "__manager"
 
+// waitingManagerWord makes it one that runs the launcher only when ordered to.
+const waitingManagerWord = "__waiting-manager"
+
 // managerSocket is the descriptor on which the manager talks with the tester:
 // remarks, a JSON object each, one way and orders, a line each, the other way.
 const managerSocket = 3
 
 // A remark is what the manager tells the tester. Exactly one of its fields
-// before Stderr is set, or none where the remark answers orderStderr.
+// before Stdout is set, or none where the remark answers orderOutput.
 type remark struct {
+	Ready    bool   `json:"ready,omitempty"`    // it was ordered to launch, and begins
 	Launched int    `json:"launched,omitempty"` // the launcher's PID
 	Failed   string `json:"failed,omitempty"`   // why the launcher could not be run
 	Exited   *int   `json:"exited,omitempty"`   // the launcher's exit status
@@ -39,8 +43,17 @@ type remark struct {
 	Filled   bool   `json:"filled,omitempty"`   // the pipes are full, and nobody reads
 	// ThreadEnded: the thread that has started the launcher is gone.
 	ThreadEnded bool `json:"thread_ended,omitempty"`
-	// Stderr is what the launcher has written to it lately.
+	// Stdout and Stderr are what the launcher has written to them lately.
+	Stdout string `json:"stdout,omitempty"`
 	Stderr string `json:"stderr,omitempty"`
+	// EOF tells that nobody holds the other ends of the pipes any more.
+	EOF bool `json:"eof,omitempty"`
+}
+
+// isOutput tells whether the remark answers orderOutput.
+func (r remark) isOutput() bool {
+	return !r.Ready && r.Launched == 0 && r.Failed == "" && r.Exited == nil &&
+		!r.Killed && !r.Closed && !r.Filled && !r.ThreadEnded
 }
 
 // The orders that the tester gives the manager.
@@ -48,7 +61,8 @@ const (
 	orderClose     = "close"  // close the pipes
 	orderFill      = "fill"   // stop reading, and fill the pipes
 	orderEndThread = "thread" // end the thread that has started the launcher
-	orderStderr    = "stderr" // say what the launcher wrote
+	orderOutput    = "output" // say what the launcher wrote
+	orderLaunch    = "launch" // run the launcher, where the manager waits for that
 )
 
 // beManager is the life of a manager: like most real ones it runs the launcher
@@ -56,7 +70,12 @@ const (
 // It does not outlive the tester.
 //
 // It runs on the main thread, which makes sure that others can end.
-func beManager(args []string) error {
+func beManager(args []string) error { return manage(args, false) }
+
+func beWaitingManager(args []string) error { return manage(args, true) }
+
+// manage is beManager. waits: it does not launch before it is told.
+func manage(args []string, waits bool) error {
 	parentSig, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
@@ -76,6 +95,15 @@ func beManager(args []string) error {
 	stderr, stderrEnd, err := newOutput()
 	if err != nil {
 		return err
+	}
+	orders := bufio.NewScanner(socket)
+	if waits {
+		if !orders.Scan() || orders.Text() != orderLaunch {
+			return nil // the tester has gone
+		}
+		if err := tell.Encode(remark{Ready: true}); err != nil {
+			return err
+		}
 	}
 	cmd := exec.Command(launcher[0], launcher[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdoutEnd, stderrEnd
@@ -97,10 +125,11 @@ func beManager(args []string) error {
 	go stderr.drain()
 	go func() {
 		r := launcherEnd(cmd)
-		r.Stderr = stderr.recent()
+		r.Stdout, _ = stdout.recent()
+		r.Stderr, _ = stderr.recent()
 		say(r)
 	}()
-	for orders := bufio.NewScanner(socket); orders.Scan(); {
+	for orders.Scan() {
 		switch orders.Text() {
 		case orderClose:
 			stdout.close()
@@ -116,8 +145,13 @@ func beManager(args []string) error {
 				return err
 			}
 			say(remark{ThreadEnded: true})
-		case orderStderr:
-			say(remark{Stderr: stderr.recent()})
+		case orderOutput:
+			var r remark
+			var outEnded, errEnded bool
+			r.Stdout, outEnded = stdout.recent()
+			r.Stderr, errEnded = stderr.recent()
+			r.EOF = outEnded && errEnded
+			say(r)
 		}
 	}
 	return nil
@@ -183,6 +217,7 @@ type output struct {
 	mu   sync.Mutex // of kept and full, and of reading
 	kept []byte     // the last bytes read
 	full bool       // it is not read any more
+	eof  bool       // nobody holds the other end any more
 }
 
 // keptOutput is how much of an output is kept: enough for a diagnosis.
@@ -214,6 +249,7 @@ func (o *output) take(fd uintptr) (eof bool) {
 			continue
 		}
 		if n <= 0 {
+			o.eof = o.eof || n == 0
 			return err != unix.EAGAIN
 		}
 		o.kept = append(o.kept, buf[:n]...)
@@ -253,12 +289,13 @@ func fillPipe(fd int) error {
 	return nil
 }
 
-// recent returns the last of what has been written, drained or not.
-func (o *output) recent() string {
+// recent returns the last of what has been written, drained or not, and whether
+// that was all there will ever be.
+func (o *output) recent() (text string, eof bool) {
 	_ = o.raw.Control(func(fd uintptr) { o.take(fd) })
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return string(o.kept)
+	return string(o.kept), o.eof
 }
 
 func (o *output) close() { _ = o.pipe.Close() }

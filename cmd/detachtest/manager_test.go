@@ -26,7 +26,7 @@ func TestManagerOfTheUser(t *testing.T) {
 			t.Parallel()
 			manager := filepath.Join(temporaryFolder(t), "manager")
 			require.NoError(t, os.WriteFile(manager, []byte("#!/bin/sh\n"+c.line+"\n"), 0o700))
-			_, verdicts := report(t, "--manager", "--", manager)
+			_, verdicts := report(t, "--skip", hygiene, "--manager", "--", manager)
 			for _, d := range deaths {
 				v := verdicts[d.name]
 				if d.ownOnly != "" {

@@ -18,13 +18,17 @@ type options struct {
 	// compareKnown: the known launchers that work here are to be added.
 	compareKnown bool
 	deaths       []death
-	skipped      map[string]bool // the names of the deaths that --only and --skip leave out
+	checks       []check
+	skipped      map[string]bool // the names of the rows that --only and --skip leave out
+	strict       bool            // bad hygiene is a failure
+	require      bool            // what is not run is a failure
+	stress       int             // launches, 0 for none of it
+	seed         uint64          // 0 for any
 	timeout      time.Duration
 	format       string
 	outputs      []string // files, each in the format of its ending
 	expect       string   // a file
 	repeat       int
-	require      bool // a death that is not run is a failure
 	time         bool
 	list         bool
 	version      bool
@@ -51,6 +55,9 @@ func parseOptions(args []string) (*options, error) {
 		{func(name string) { flags.BoolVar(&o.compareKnown, name, false, "") }, "k", "compare-known"},
 		{func(name string) { flags.StringVar(&only, name, "", "") }, "o", "only"},
 		{func(name string) { flags.StringVar(&skip, name, "", "") }, "x", "skip"},
+		{func(name string) { flags.BoolVar(&o.strict, name, false, "") }, "S", "strict"},
+		{func(name string) { flags.IntVar(&o.stress, name, 0, "") }, "race", "stress"},
+		{func(name string) { flags.Uint64Var(&o.seed, name, 0, "") }, "", "seed"},
 		{func(name string) { flags.DurationVar(&o.timeout, name, o.timeout, "") }, "t", "timeout"},
 		{func(name string) { flags.StringVar(&o.format, name, o.format, "") }, "f", "format"},
 		{func(name string) { flags.Func(name, "", appendTo(&o.outputs)) }, "O", "output"},
@@ -62,7 +69,9 @@ func parseOptions(args []string) (*options, error) {
 		{func(name string) { flags.BoolVar(&o.version, name, false, "") }, "V", "version"},
 		{func(name string) { flags.BoolVar(&o.help, name, false, "") }, "h", "help"},
 	} {
-		f.define(f.short)
+		if f.short != "" {
+			f.define(f.short)
+		}
 		f.define(f.long)
 	}
 	if err := flags.Parse(args); err != nil {
@@ -78,6 +87,9 @@ func parseOptions(args []string) (*options, error) {
 		if _, err := formatOf(path); err != nil {
 			return nil, err
 		}
+	}
+	if err := o.checkStress(); err != nil {
+		return nil, err
 	}
 	if o.timeout <= 0 {
 		return nil, fmt.Errorf("timeout %v is not positive", o.timeout)
@@ -98,12 +110,32 @@ func parseOptions(args []string) (*options, error) {
 		return nil, errors.New("no launcher given")
 	}
 	var err error
-	o.deaths, err = selectDeaths(only, skip)
+	o.deaths, o.checks, err = selectRows(only, skip)
 	o.skipped = map[string]bool{}
 	for _, d := range deaths {
 		o.skipped[d.name] = !slices.ContainsFunc(o.deaths, func(selected death) bool { return selected.name == d.name })
 	}
+	for _, c := range checks {
+		o.skipped[c.name] = !slices.ContainsFunc(o.checks, func(selected check) bool { return selected.name == c.name })
+	}
 	return o, err
+}
+
+// checkStress refuses what a stress does not do, rather than leave it out.
+func (o *options) checkStress() error {
+	if o.stress < 0 {
+		return fmt.Errorf("stress of %d launches", o.stress)
+	}
+	if o.stress == 0 {
+		return nil
+	}
+	if o.format != formatTable && o.format != formatJSON {
+		return fmt.Errorf("no format %q of a stress: table or json", o.format)
+	}
+	if len(o.outputs) > 0 || o.expect != "" || o.repeat != 1 || o.time {
+		return errors.New("--stress goes without --output, --expect, --repeat and --time")
+	}
+	return nil
 }
 
 func appendTo(list *[]string) func(string) error {
@@ -176,26 +208,33 @@ func (o *options) has(name string) bool {
 	return slices.ContainsFunc(o.launchers, func(l launcher) bool { return l.name == name })
 }
 
-// selectDeaths returns the deaths in only, or all of them, that are not in
-// skip, in their usual order. Both are lists with commas, empty for none.
-func selectDeaths(only, skip string) ([]death, error) {
+// hygiene, in a list of names, stands for all checks.
+const hygiene = "hygiene"
+
+// selectRows returns the deaths and checks in only, or all of them, that are
+// not in skip, in their usual order. Both are lists with commas, empty for none.
+func selectRows(only, skip string) ([]death, []check, error) {
 	names := func(list string) []string {
 		return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 	}
 	wanted, unwanted := names(only), names(skip)
 	for _, name := range slices.Concat(wanted, unwanted) {
-		if !slices.ContainsFunc(deaths, func(d death) bool { return d.name == name }) {
-			return nil, fmt.Errorf("unknown death %q", name)
+		if name != hygiene &&
+			!slices.ContainsFunc(deaths, func(d death) bool { return d.name == name }) &&
+			!slices.ContainsFunc(checks, func(c check) bool { return c.name == name }) {
+			return nil, nil, fmt.Errorf("unknown death or check %q", name)
 		}
 	}
-	var selected []death
-	for _, d := range deaths {
-		if (only == "" || slices.Contains(wanted, d.name)) && !slices.Contains(unwanted, d.name) {
-			selected = append(selected, d)
+	isSelected := func(name ...string) bool {
+		in := func(list []string) bool {
+			return slices.ContainsFunc(name, func(s string) bool { return slices.Contains(list, s) })
 		}
+		return (only == "" || in(wanted)) && !in(unwanted)
 	}
-	if len(selected) == 0 {
-		return nil, errors.New("no death is left to survive")
+	selectedDeaths := slices.DeleteFunc(slices.Clone(deaths), func(d death) bool { return !isSelected(d.name) })
+	selectedChecks := slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return !isSelected(c.name, hygiene) })
+	if len(selectedDeaths)+len(selectedChecks) == 0 {
+		return nil, nil, errors.New("nothing is left to test")
 	}
-	return selected, nil
+	return selectedDeaths, selectedChecks, nil
 }

@@ -37,6 +37,11 @@ func beProbe(args []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Join(dir, acquireFile)); err == nil {
+		if b.AcquiresTerminal, err = acquiresTerminal(); err != nil {
+			return err
+		}
+	}
 	if err := announce(dir, b); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil // a launcher that starts twice: the first probe counts
@@ -87,6 +92,9 @@ func announce(dir string, b *birth) error {
 	return nil
 }
 
+// beatLine is what the probe writes at each beat.
+const beatLine = "%8d\n"
+
 // beat writes to standard output and standard error, as real programs do, and
 // then counts, for ever. The count grows only where both writes have come
 // through: a broken pipe ends it, a full one holds it up.
@@ -99,7 +107,7 @@ func beat(path string) error {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	for n := 1; ; n++ {
-		line := fmt.Appendf(nil, "%8d\n", n)
+		line := fmt.Appendf(nil, beatLine, n)
 		// An error that does not kill, such as that of a terminal that is
 		// gone, does not stop an ordinary program either.
 		_, _ = unix.Write(1, line)

@@ -17,6 +17,7 @@ import (
 // A stat is what /proc/PID/stat says of a process. See proc_pid_stat(5).
 type stat struct {
 	identity
+	name     string // of the executable, cut off at 15 bytes
 	state    byte
 	parent   int
 	group    int // process group
@@ -49,7 +50,7 @@ func parseStat(line []byte) (stat, error) {
 	if len(fields) <= startTime-3 {
 		return stat{}, fmt.Errorf("parse stat %q: too few fields", line)
 	}
-	s := stat{state: field(3)[0]}
+	s := stat{name: string(line[open+1 : end]), state: field(3)[0]}
 	var errs [6]error
 	s.pid, errs[0] = strconv.Atoi(strings.TrimSpace(string(line[:open])))
 	s.parent, errs[1] = strconv.Atoi(field(4))
@@ -66,6 +67,10 @@ func parseStat(line []byte) (stat, error) {
 // processes returns the processes that match, zombies left out: they are dead,
 // only not buried.
 func processes(match func(stat) bool) ([]stat, error) {
+	return processesAndZombies(func(s stat) bool { return !s.zombie() && match(s) })
+}
+
+func processesAndZombies(match func(stat) bool) ([]stat, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
@@ -83,7 +88,7 @@ func processes(match func(stat) bool) ([]stat, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !s.zombie() && match(s) {
+		if match(s) {
 			found = append(found, s)
 		}
 	}

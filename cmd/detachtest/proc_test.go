@@ -15,7 +15,7 @@ func TestParseStat(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, stat{
 		identity: identity{pid: 4711, start: 987654},
-		state:    'S', parent: 12, group: 13, session: 14, terminal: 34816,
+		name:     "a) R 1 (b c", state: 'S', parent: 12, group: 13, session: 14, terminal: 34816,
 	}, s)
 	for _, bad := range []string{"", "1 sh S 1", "1 (sh", ")(", "1 (sh) S 1 2 3", "x (sh) S 1 1 1 0 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"} {
 		_, err := parseStat([]byte(bad))

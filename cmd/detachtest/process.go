@@ -111,6 +111,19 @@ func (p *process) posthumous() (status unix.WaitStatus, known bool) {
 // burialTimeout is how long a parent is given to reap its child.
 const burialTimeout = time.Second
 
+// fate says in words how a dead process ended.
+func (p *process) fate() string {
+	status, known := p.reap()
+	switch {
+	case !known:
+		return "ended"
+	case status.Signaled():
+		return "was killed by " + unix.SignalName(status.Signal())
+	default:
+		return fmt.Sprintf("exited with status %d", status.ExitStatus())
+	}
+}
+
 // kill makes sure that the process is dead.
 func (p *process) kill() error {
 	if err := p.signal(unix.SIGKILL); err != nil {

@@ -18,6 +18,7 @@ func merge(runs []*results) *results {
 	for _, r := range runs {
 		merged.took += r.took
 		merged.survived = merged.survived && r.survived
+		merged.clean = merged.clean && r.clean
 	}
 	for column := range merged.launchers {
 		for i := range merged.rows {
@@ -26,7 +27,11 @@ func merge(runs []*results) *results {
 				each = append(each, r.verdicts[column][i])
 			}
 			v := mergeVerdicts(each)
-			merged.survived = merged.survived && v.Outcome != flaky
+			if merged.rows[i].kind == kindCheck {
+				merged.clean = merged.clean && v.Outcome != flaky
+			} else {
+				merged.survived = merged.survived && v.Outcome != flaky
+			}
 			merged.verdicts[column] = append(merged.verdicts[column], v)
 		}
 	}

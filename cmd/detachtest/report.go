@@ -24,11 +24,12 @@ type results struct {
 	// controls are the verdicts on the tester itself, one a launcher.
 	controls []verdict
 	survived bool
-	// require: what was not run is a failure.
-	require bool
-	runs    int // how often everything was run
-	took    time.Duration
-	at      time.Time // when it was begun
+	clean    bool // no check found anything bad
+	require  bool // what was not run is a failure
+	strict   bool // what a check found bad is a failure
+	runs     int  // how often everything was run
+	took     time.Duration
+	at       time.Time // when it was begun
 }
 
 // A row is one thing that every launcher is put to.
@@ -47,17 +48,23 @@ const (
 // newReport takes what a matrix has come to; before it was run, only what it
 // is made of.
 func newReport(m *matrix) *results {
-	r := &results{launchers: m.launchers, controls: m.controls, survived: m.survived(), require: m.require, runs: 1}
+	r := &results{launchers: m.launchers, controls: m.controls, survived: m.survived(), clean: m.clean(), require: m.require, runs: 1}
 	for _, d := range m.deaths {
 		r.rows = append(r.rows, row{kindDeath, d.name, d.who})
 	}
+	for _, c := range m.checks {
+		r.rows = append(r.rows, row{kindCheck, c.name, c.who})
+	}
 	for column := range m.launchers {
-		if len(m.verdicts) == 0 {
+		if len(m.controls) == 0 {
 			break
 		}
 		var verdicts []verdict
 		for row := range m.deaths {
 			verdicts = append(verdicts, m.verdict(column, row))
+		}
+		for row := range m.checks {
+			verdicts = append(verdicts, m.finding(column, row))
 		}
 		r.verdicts = append(r.verdicts, verdicts)
 	}
@@ -108,6 +115,8 @@ var cells = map[outcome]cell{
 	doomed:       {"✗", faint, "died, as everything does", neither},
 	launchFailed: {"–", red, "launch failed", failed},
 	notRun:       {"–", faint, "not run", neither},
+	good:         {"✓", green, "good", passed},
+	bad:          {"✗", yellow, "bad", failed},
 	flaky:        {"≈", yellow, "differs from run to run", failed},
 }
 
@@ -122,10 +131,15 @@ const (
 // fails tells whether the outcome is one that nobody wants.
 func (v verdict) fails() bool { return cells[v.Outcome].grade == failed }
 
-// fails tells whether the outcome is one because of which detachtest fails.
-func (r *results) fails(v verdict) bool {
-	return v.fails() || r.require && v.Outcome == notRun
+// fails tells whether a verdict is one because of which detachtest fails.
+func (r *results) fails(column, row int) bool {
+	v := r.verdicts[column][row]
+	return (v.fails() || r.require && v.Outcome == notRun) && !r.tolerates(row)
 }
+
+// tolerates tells whether a row is one because of which detachtest does not
+// fail.
+func (r *results) tolerates(row int) bool { return r.rows[row].kind == kindCheck && !r.strict }
 
 // words says what there is to say besides the outcome.
 func (v verdict) words() string {

@@ -17,6 +17,7 @@ func writeJSON(w io.Writer, r *results) error {
 	// need not.
 	out := struct {
 		Survived  bool      `json:"survived"`
+		Clean     bool      `json:"clean"` // no check found anything bad
 		Runs      int       `json:"runs"`
 		Seconds   float64   `json:"seconds"`
 		Launchers []string  `json:"launchers"`
@@ -25,7 +26,7 @@ func writeJSON(w io.Writer, r *results) error {
 		Controls  []verdict `json:"controls"`
 		Checks    []named   `json:"checks,omitempty"`
 		Findings  []verdict `json:"findings,omitempty"`
-	}{Survived: r.survived, Runs: r.runs, Seconds: r.took.Seconds(), Controls: r.controls}
+	}{Survived: r.survived, Clean: r.clean, Runs: r.runs, Seconds: r.took.Seconds(), Controls: r.controls}
 	for _, row := range r.rows {
 		rows := &out.Checks
 		if row.kind == kindDeath {

@@ -59,7 +59,7 @@ func writeJUnit(w io.Writer, r *results) error {
 			c := junitCase{Class: "detachtest." + l.name, Name: r.rows[i].name, Time: seconds(v.Seconds)}
 			total += v.Seconds
 			switch words := v.words(); {
-			case r.fails(v):
+			case r.fails(column, i):
 				suite.Failures++
 				c.Failure = &junitResult{words, string(v.Outcome), r.rows[i].who + "\n" + words}
 			case cells[v.Outcome].grade == neither:

@@ -20,8 +20,10 @@ func writeTAP(w io.Writer, r *results) error {
 			number++
 			result, directive := "ok", ""
 			switch {
-			case r.fails(v):
+			case r.fails(column, i):
 				result = "not ok"
+			case v.fails():
+				result, directive = "not ok", " # TODO "+v.words() // which does not count
 			case cells[v.Outcome].grade == neither:
 				directive = " # SKIP " + v.words()
 			}

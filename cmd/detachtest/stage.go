@@ -10,8 +10,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,8 +27,14 @@ import (
 // what is done to those can reach neither the tester nor the user's shell.
 type stage struct {
 	nest    *nest
+	set     staging
 	manager *process
 	probe   *process // nil until launched
+	// launcher is the PID of what the manager has run, if that is known.
+	launcher int
+	// bornAt and restedAt are when the probe was born and when the launcher
+	// had ended; zero where it seems to stay.
+	bornAt, restedAt time.Time
 
 	// leader is the leader of the session and detachtest's child: the manager
 	// itself, or the shell in whose terminal it runs.
@@ -64,29 +72,52 @@ func (s *stage) later(cleanup func() error) {
 	s.cleanups = append(s.cleanups, cleanup)
 }
 
-// raise starts a manager for the launcher in the nest, as the death needs it.
-// The stage must be torn down whatever raise returns.
+// A staging is how a stage is set.
+type staging struct {
+	// prepare makes ready what is needed before the manager starts.
+	prepare func(*stage) error
+	// start starts the manager where it is not simply the leader of a session.
+	start func(*stage, *exec.Cmd) error
+	// terminal: the manager runs in the foreground of a terminal.
+	terminal bool
+	// adopts: the leader of the session, which is not the manager, adopts
+	// orphans, so that all that was started is found below it.
+	adopts bool
+	// parentSig is the parent-death signal of the launcher.
+	parentSig unix.Signal
+	// faults are what the launcher inherits, or a manager of the user's own.
+	faults []string
+	// target is the file in the nest that is launched. Empty means the probe.
+	target string
+	// waits: a manager of detachtest's own does not launch before it is told.
+	waits bool
+	// acquires: the probe tries for a terminal.
+	acquires bool
+}
+
+// raise starts a manager for the launcher in the nest. The stage must be torn
+// down whatever raise returns.
 //
 // Precondition: the goroutine is locked to its thread until the stage is torn
 // down. The session leader's parent-death signal is that of the thread.
-func raise(n *nest, l launcher, d death) (*stage, error) {
-	s := &stage{nest: n}
-	start := d.start
+func raise(n *nest, l launcher, set staging) (*stage, error) {
+	s := &stage{nest: n, set: set}
+	start := set.start
 	switch {
 	case start != nil:
-	case d.terminal:
+	case set.terminal || set.adopts:
 		start = (*stage).startInTerminal
 	default:
 		start = (*stage).start
 	}
 	var err error
-	if d.prepare != nil {
-		err = d.prepare(s)
+	if set.prepare != nil {
+		err = set.prepare(s)
 	}
 	if err != nil {
 		return s, fmt.Errorf("prepare: %w", err)
 	}
-	cmd, err := s.prepare(l, d.parentSig)
+	cmd, err := s.prepare(l.in(n))
 	if err == nil {
 		err = start(s, cmd)
 	}
@@ -101,21 +132,40 @@ func raise(n *nest, l launcher, d death) (*stage, error) {
 
 // prepare returns the manager, not started. Its ExtraFiles are to be closed by
 // the caller in any case.
-func (s *stage) prepare(l launcher, parentSig unix.Signal) (*exec.Cmd, error) {
-	words := l.command(s.nest.probe())
+func (s *stage) prepare(l launcher) (*exec.Cmd, error) {
+	target := s.nest.probe()
+	if s.set.target != "" {
+		target = s.nest.path(s.set.target)
+	}
+	words := l.command(target)
+	if len(s.set.faults) > 0 {
+		var err error
+		if words, err = careless(s.nest.dir, s.set.faults, words); err != nil {
+			return &exec.Cmd{}, err
+		}
+	}
+	if s.set.acquires {
+		if err := os.WriteFile(s.nest.path(acquireFile), nil, 0o600); err != nil {
+			return &exec.Cmd{}, err
+		}
+	}
 	environ := os.Environ()
 	for name, value := range s.cookies {
 		environ = append(environ, name+"="+value)
 	}
 	if l.manager {
 		cmd := exec.Command(words[0], words[1:]...)
-		cmd.Env = append(environ, "DETACHTEST_PROBE="+s.nest.probe())
+		cmd.Env = append(environ, "DETACHTEST_PROBE="+target, "DETACHTEST_PIDFILE="+s.nest.path(pidFile))
 		if cmd.Err != nil {
 			return cmd, &launchError{cause: cmd.Err.Error()}
 		}
 		return cmd, s.addPrelude(cmd)
 	}
-	cmd, err := reexec(managerWord, slices.Concat([]string{strconv.Itoa(int(parentSig))}, words))
+	role := managerWord
+	if s.set.waits {
+		role = waitingManagerWord
+	}
+	cmd, err := reexec(role, slices.Concat([]string{strconv.Itoa(int(s.set.parentSig))}, words))
 	if err != nil {
 		return cmd, err
 	}
@@ -179,6 +229,12 @@ func (s *stage) startInTerminal(cmd *exec.Cmd) error {
 	defer func() { _ = reader.Close() }()
 
 	shell, err := reexec(shellWord, cmd.Args)
+	if err == nil && s.set.adopts {
+		var words []string
+		if words, err = careless(s.nest.dir, []string{faultSubreaper}, shell.Args); err == nil {
+			shell = exec.Command(words[0], words[1:]...)
+		}
+	}
 	if err != nil {
 		_ = report.Close()
 		return err
@@ -276,6 +332,26 @@ func (s *stage) order(order string, isAnswer func(remark) bool) (remark, error) 
 
 // orderTimeout is how long a manager that does nothing else may take to obey.
 const orderTimeout = 10 * time.Second
+
+// ownPipes returns the pipes that the manager has open, as /proc names them. The
+// manager is detachtest's own, so they are those between it and the launcher.
+func (s *stage) ownPipes() ([]string, error) {
+	dir := fmt.Sprintf("/proc/%d/fd", s.manager.pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var pipes []string
+	for _, e := range entries {
+		if link, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && strings.HasPrefix(link, "pipe:") {
+			pipes = append(pipes, link)
+		}
+	}
+	if len(pipes) == 0 {
+		return nil, errors.New("the manager has no pipes")
+	}
+	return pipes, nil
+}
 
 // signalGroup signals the manager's process group. The manager was started as
 // its leader and is not reaped before the stage is torn down, so the group's

@@ -26,7 +26,7 @@ var detachDiesOf = map[string]string{
 // death of the manager that is staged here.
 func TestDetachSurvives(t *testing.T) {
 	t.Run("binary", func(t *testing.T) {
-		_, verdicts := report(t, "--", lab.Bin(t, "detach"), "--")
+		_, verdicts := report(t, "--skip", hygiene, "--", lab.Bin(t, "detach"), "--")
 		for _, d := range deaths {
 			requireVerdict(t, d, verdicts[d.name], detachDiesOf[d.name])
 		}
@@ -34,7 +34,7 @@ func TestDetachSurvives(t *testing.T) {
 	t.Run("package", func(t *testing.T) {
 		// Some deaths are done to the manager's inside. The pipes that it
 		// has are closed by all of its deaths.
-		_, verdicts := report(t, "--manager", "--", lab.Build(t, "detach/lab/manager"))
+		_, verdicts := report(t, "--skip", hygiene, "--manager", "--", lab.Build(t, "detach/lab/manager"))
 		for _, d := range deaths {
 			if d.ownOnly != "" {
 				require.Equal(t, notRun, verdicts[d.name].Outcome)

@@ -39,7 +39,7 @@ func (t trial) run(ctx context.Context) (v verdict, err error) {
 	if err != nil {
 		return v, err
 	}
-	s, err := raise(n, t.launcher, t.death)
+	s, err := raise(n, t.launcher, t.death.staging())
 	defer func() { err = errors.Join(err, s.tearDown()) }()
 	if err == nil {
 		v.Birth, err = s.launch(ctx, t.timeout)
@@ -123,7 +123,7 @@ func (t trial) outlive(ctx context.Context, s *stage) (note string, err error) {
 	return fmt.Sprintf("the manager did not end of it in %v, and was killed", t.timeout), s.manager.kill()
 }
 
-// nestDir names the nest of a trial in a way that a person can follow.
-func nestDir(base string, column int, d death) string {
-	return filepath.Join(base, fmt.Sprintf("%d-%s", column+1, d.name))
+// nestDir names the nest of a trial or check in a way that a person can follow.
+func nestDir(base string, column int, name string) string {
+	return filepath.Join(base, fmt.Sprintf("%d-%s", column+1, name))
 }

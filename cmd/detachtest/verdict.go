@@ -23,15 +23,24 @@ const (
 	flaky        outcome = "flaky"         // not the same in each of several runs
 )
 
-// A verdict is what one launcher came to under one death.
+// What a check comes to besides launchFailed and notRun.
+const (
+	good outcome = "good"
+	bad  outcome = "bad"
+)
+
+// A verdict is what one launcher came to under one death, or one check.
 type verdict struct {
 	Launcher string  `json:"launcher"`
-	Death    string  `json:"death"`
+	Death    string  `json:"death,omitempty"`
+	Check    string  `json:"check,omitempty"`
 	Outcome  outcome `json:"outcome"`
 	// Signal is what the probe died of, if it did and that can be known.
 	Signal string `json:"signal,omitempty"`
-	// Why says in words why it did not survive.
+	// Why says in words why it did not survive, or what is bad.
 	Why string `json:"why,omitempty"`
+	// Found says in words what a check found that is good.
+	Found string `json:"found,omitempty"`
 	// Note says what was odd about the death itself.
 	Note string `json:"note,omitempty"`
 	// Seconds is how long the trial took.
