@@ -30,8 +30,12 @@ func Systemd(t testing.TB, command ...string) *exec.Cmd {
 	}
 	args := []string{script}
 	for _, word := range command {
-		if _, err := os.Stat(word); err == nil && filepath.IsAbs(word) {
-			args = append(args, "-b", filepath.Dir(word))
+		// The folder of a folder at the top is the root itself, which would make
+		// the boot in there one of this machine.
+		if dir := filepath.Dir(word); filepath.IsAbs(word) && dir != "/" {
+			if _, err := os.Stat(word); err == nil {
+				args = append(args, "-b", dir)
+			}
 		}
 	}
 	return exec.Command(Program(t, "bash"), slices.Concat(args, []string{"--"}, command)...)
