@@ -21,4 +21,5 @@ var cgroupKill = death{
 	deal: func(ctx context.Context, s *stage) error {
 		return killCgroup(ctx, s.cgroup)
 	},
+	by: "cgroup",
 }

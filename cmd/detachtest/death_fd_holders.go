@@ -33,4 +33,5 @@ var fdHolders = death{
 		}
 		return killAll(holders)
 	},
+	by: "open file",
 }

@@ -41,6 +41,7 @@ var githubActions = death{
 		}
 		return killAll(orphans)
 	},
+	by: "cookie",
 }
 
 // nameAndPID is how the runner tells processes apart.

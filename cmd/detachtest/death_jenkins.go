@@ -34,25 +34,30 @@ var jenkins = death{
 		}
 		return nil
 	},
-	deal: func(ctx context.Context, s *stage) error {
-		own, err := s.own()
-		if err != nil {
-			return err
+	deal: func(ctx context.Context, s *stage) error { return s.killByCookies(ctx, s.cookies) },
+	by:   "cookie",
+}
+
+// killByCookies is ProcessTree.killAll(Map): it kills what was executed with all
+// of the variables, and what is below it.
+func (s *stage) killByCookies(ctx context.Context, cookies map[string]string) error {
+	own, err := s.own()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(own, func(a, b stat) int { return a.pid - b.pid })
+	for _, p := range own {
+		if !p.hasCookies(cookies) {
+			continue
 		}
-		slices.SortFunc(own, func(a, b stat) int { return a.pid - b.pid })
-		for _, p := range own {
-			if !p.hasCookies(s.cookies) {
-				continue
-			}
-			deadline := time.Now().Add(jenkinsPatience)
-			for _, victim := range childrenFirst(own, p) {
-				if err := victim.stop(ctx, deadline); err != nil {
-					return err
-				}
+		deadline := time.Now().Add(jenkinsPatience)
+		for _, victim := range childrenFirst(own, p) {
+			if err := victim.stop(ctx, deadline); err != nil {
+				return err
 			}
 		}
-		return nil
-	},
+	}
+	return nil
 }
 
 // jenkinsPatience is SoftKillWaitSeconds, for a process and all below it

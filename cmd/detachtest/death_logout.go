@@ -12,4 +12,5 @@ var logout = death{
 	deal: func(ctx context.Context, s *stage) error {
 		return s.closeSession(ctx)
 	},
+	by: "cgroup",
 }

@@ -13,4 +13,5 @@ var systemdRestart = death{
 		_, err := runSystemctl(ctx, "systemctl", "restart", s.unit)
 		return err
 	},
+	by: "cgroup",
 }

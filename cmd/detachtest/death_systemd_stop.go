@@ -13,4 +13,5 @@ var systemdStop = death{
 		_, err := runSystemctl(ctx, "systemctl", "stop", s.unit)
 		return err
 	},
+	by: "cgroup",
 }

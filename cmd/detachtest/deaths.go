@@ -21,6 +21,9 @@ type death struct {
 	// blow names what is done where the manager is to live on. It is empty
 	// where the manager's own end is the blow.
 	blow string
+	// by says by what it finds its victims, where that is not what they are to
+	// the manager.
+	by string
 	// ownOnly says why it can only be done to a manager of detachtest's own. It is
 	// empty where the user's own manager can suffer it too.
 	ownOnly string
@@ -64,5 +67,6 @@ var deaths = []death{
 	gitlab,
 	githubActions,
 	jenkins,
+	jenkinsPipeline,
 	containerStop,
 }

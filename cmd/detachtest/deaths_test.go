@@ -57,18 +57,20 @@ var columns = []column{
 		"full-pipe": stuckForever, "container-stop": "SIGKILL",
 		// Two are after it: the death, and its pipes when that has met the manager.
 		"fd-holders": somehow, "cgroup-kill": somehow, "systemd-stop": somehow, "systemd-restart": somehow,
-		"logout": somehow, "github-actions": somehow, "jenkins": somehow,
+		"logout": somehow, "github-actions": somehow, "jenkins": somehow, "jenkins-pipeline": somehow,
 	})},
 	{name: "setsid -f without pipes", args: []string{"--shell", "--", "setsid -f {} >/dev/null 2>&1"}, needs: "setsid", kills: orphan},
 	{name: "double fork by sh", args: []string{"--shell", "--", "(setsid {} >/dev/null 2>&1 &)"}, needs: "setsid", kills: orphan},
 	{name: "SIGTERM ignored", args: []string{"--shell", "--", "trap '' TERM; exec {} >/dev/null 2>&1"}, kills: with(without(plainChild, "sigterm-group", "gitlab"), map[string]string{
-		"jenkins": "SIGKILL", "systemd-stop": "SIGKILL", "systemd-restart": "SIGKILL", "logout": "SIGHUP",
+		"jenkins": "SIGKILL", "jenkins-pipeline": "SIGKILL", "systemd-stop": "SIGKILL", "systemd-restart": "SIGKILL", "logout": "SIGHUP",
 	})},
 	{name: "SIGINT blocked", args: []string{"--shell", "--", "exec env --block-signal=INT {} >/dev/null 2>&1"}, needs: "env", kills: without(plainChild, "sigint-group", "ctrl-c")},
 	{name: "SIGPIPE ignored", args: []string{"--shell", "--", "trap '' PIPE; exec {}"}, kills: with(everything(somehow, "sigkill", "closed-pipes", "subreaper-exit"), map[string]string{
 		"full-pipe": stuckForever, "pdeathsig": "SIGKILL",
 	})},
 	{name: "without cookies", args: []string{"--shell", "--", "exec env -u BUILD_ID -u RUNNER_TRACKING_ID setsid -f {} >/dev/null 2>&1"}, needs: "setsid", kills: without(orphan, "jenkins", "github-actions")},
+	// What the Jenkins handbook says to do in a Pipeline.
+	{name: "another node cookie", args: []string{"--shell", "--", "JENKINS_NODE_COOKIE=dontKillMe exec setsid -f {} >/dev/null 2>&1"}, needs: "setsid", kills: without(orphan, "jenkins-pipeline")},
 	{name: "without the lock", args: []string{"--shell", "--", "exec setsid -f {} >/dev/null 2>&1" + closeAll}, needs: "setsid", kills: without(orphan, "fd-holders")},
 	{name: "another cgroup", args: []string{"--shell", "--", leaveCgroup + "exec setsid -f {} >/dev/null 2>&1"}, needs: "setsid", kills: without(orphan, "cgroup-kill")},
 	// An orphan that wants to die with its parent gets a new one.
@@ -98,6 +100,8 @@ var orphan = map[string]string{
 	"github-actions":  "SIGKILL",
 	"jenkins":         "SIGTERM",
 	"container-stop":  "SIGKILL",
+
+	"jenkins-pipeline": "SIGTERM",
 }
 
 // plainChild is what kills a child of the manager's that only keeps clear of

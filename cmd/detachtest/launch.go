@@ -89,7 +89,7 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 		case <-s.manager.ended:
 			return nil, s.managerEnded(remarks)
 		case <-probeEnded:
-			return nil, &launchError{cause: "the probe ended before anybody harmed its manager"}
+			return nil, &launchError{cause: fmt.Sprintf("the probe %s before anybody harmed its manager", s.probe.fate())}
 		case <-tick.C:
 		}
 	}
@@ -139,9 +139,9 @@ func (s *stage) managerEnded(remarks <-chan remark) error {
 			return &launchError{cause: r.Failed}
 		}
 	}
-	e := &launchError{"the manager ended before anybody harmed it", s.output()}
-	if s.socket != nil { // detachtest's own
-		return fmt.Errorf("%v: it %s", e, s.manager.fate())
+	e := &launchError{fmt.Sprintf("the manager %s before anybody harmed it", s.manager.fate()), s.output()}
+	if s.socket != nil {
+		return errors.New(e.Error()) // detachtest's own
 	}
 	return e
 }

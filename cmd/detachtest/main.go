@@ -206,13 +206,13 @@ func write(w io.Writer, s string) error {
 func listRows() string {
 	var b strings.Builder
 	for _, d := range deaths {
-		fmt.Fprintf(&b, "%-15s %s\n", d.name, d.who)
+		fmt.Fprintf(&b, "%-16s %s\n", d.name, d.who)
 	}
 	b.WriteString("\nHygiene:\n")
 	for _, c := range checks {
-		fmt.Fprintf(&b, "%-15s %s\n", c.name, c.who)
+		fmt.Fprintf(&b, "%-16s %s\n", c.name, c.who)
 	}
-	fmt.Fprintf(&b, "\nAlways first:\n%-15s %s\n", control.name, control.who)
+	fmt.Fprintf(&b, "\nAlways first:\n%-16s %s\n", control.name, control.who)
 	return b.String()
 }
 

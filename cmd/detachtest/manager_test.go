@@ -52,7 +52,7 @@ func TestManagerThatEndsByItself(t *testing.T) {
 	_, verdicts := report(t, "--only", "sigkill,hangup", "--manager", "--shell", "--", "echo I am off; exit 3")
 	for _, v := range verdicts {
 		require.Equal(t, launchFailed, v.Outcome)
-		require.Contains(t, v.Why, "the manager ended before anybody harmed it: I am off")
+		require.Contains(t, v.Why, "the manager exited with status 3 before anybody harmed it: I am off")
 	}
 }
 

@@ -56,7 +56,7 @@ func TestOurMatrix(t *testing.T) {
 	} else {
 		args = append(args, "--expect", pinned)
 	}
-	cmd := lab.Systemd(t, args...)
+	cmd := lab.Systemd(t, slices.Concat([]string{"sh", "-c", strictLogind + `exec "$0" "$@"`}, args)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.Output()
@@ -111,14 +111,18 @@ func expectedResults(expected []expectation) *results {
 			r.verdicts = append(r.verdicts, nil)
 		}
 		if column == 0 {
-			r.rows = append(r.rows, row{name: e.row})
+			kind := kindDeath
+			if slices.ContainsFunc(checks, func(c check) bool { return c.name == e.row }) {
+				kind = kindCheck
+			}
+			r.rows = append(r.rows, row{kind: kind, name: e.row})
 		}
 		r.verdicts[column] = append(r.verdicts[column], verdict{Outcome: e.outcome})
 	}
 	return r
 }
 
-// What is pinned holds every death there is, for the binary and the package,
+// What is pinned holds every death and every check there is, for the binary and the package,
 // and no launcher that nothing kills or everything does stands alone.
 func TestPinnedMatrixIsWhole(t *testing.T) {
 	expected, err := readExpect(pinnedFile)
@@ -135,7 +139,14 @@ func TestPinnedMatrixIsWhole(t *testing.T) {
 	for _, k := range knownLaunchers() {
 		require.Contains(t, names, k.name)
 	}
+	var rows []string
 	for _, d := range deaths {
-		require.True(t, slices.ContainsFunc(r.rows, func(row row) bool { return row.name == d.name }), "%s is not pinned: make matrix", d.name)
+		rows = append(rows, d.name)
+	}
+	for _, c := range checks {
+		rows = append(rows, c.name)
+	}
+	for _, name := range rows {
+		require.True(t, slices.ContainsFunc(r.rows, func(row row) bool { return row.name == name }), "%s is not pinned: make matrix", name)
 	}
 }

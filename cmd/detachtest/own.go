@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,41 +20,32 @@ import (
 // detachtest has adopted all orphans that may have come of them, they are its
 // own descendants too.
 func (s *stage) own() ([]stat, error) {
-	all, err := processes(func(stat) bool { return true })
-	if err != nil {
-		return nil, err
-	}
-	roots := map[int]bool{}
+	var roots []identity
+	var own []stat
 	for _, p := range []*process{s.leader, s.manager, s.probe} {
+		if p == nil || slices.Contains(roots, p.identity) {
+			continue
+		}
 		// A dead one's PID may be another's by now.
-		if p != nil && !p.dead() {
-			roots[p.pid] = true
+		now, err := readStat(p.pid)
+		if err == nil && now.identity == p.identity && !now.zombie() {
+			roots = append(roots, p.identity)
+			own = append(own, now)
 		}
 	}
 	adopting, err := adopts()
 	if err != nil {
 		return nil, err
 	}
-	self := os.Getpid()
-	parents := map[int]int{}
-	for _, p := range all {
-		parents[p.pid] = p.parent
-	}
-	isOwn := func(pid int) bool {
-		for ; pid > 1 && pid != self; pid = parents[pid] {
-			if roots[pid] {
-				return true
-			}
+	if adopting {
+		self, err := readStat(os.Getpid())
+		if err != nil {
+			return nil, err
 		}
-		return adopting && pid == self
+		roots = append(roots, self.identity)
 	}
-	var own []stat
-	for _, p := range all {
-		if p.pid != self && isOwn(p.pid) {
-			own = append(own, p)
-		}
-	}
-	return own, nil
+	below, err := descendantsOf(roots...)
+	return append(own, below...), err
 }
 
 // adopts tells whether the orphans of all that detachtest starts become its

@@ -18,7 +18,7 @@ import (
 // Somebody has the very cookies and the very lock file by which a death finds
 // its victims, but was not started by detachtest.
 func TestBystanderIsSpared(t *testing.T) {
-	for _, d := range []death{jenkins, githubActions, fdHolders} {
+	for _, d := range []death{jenkins, jenkinsPipeline, githubActions, fdHolders} {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			folder := temporaryFolder(t)

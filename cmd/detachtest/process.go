@@ -55,6 +55,9 @@ func holdPidfd(id identity, pidfd int) *process {
 		for poll[0].Revents == 0 {
 			_, _ = unix.Poll(poll, -1)
 		}
+		if poll[0].Revents&unix.POLLNVAL != 0 {
+			panic("a pidfd was closed by somebody else")
+		}
 		p.at = time.Now()
 		close(p.ended)
 	}()
@@ -111,9 +114,12 @@ func (p *process) posthumous() (status unix.WaitStatus, known bool) {
 // burialTimeout is how long a parent is given to reap its child.
 const burialTimeout = time.Second
 
-// fate says in words how a dead process ended.
+// fate says in words how a dead process ended. It leaves it to be reaped.
 func (p *process) fate() string {
-	status, known := p.reap()
+	status, known := zombieStatus(p.identity)
+	if !known {
+		status, known = p.posthumous()
+	}
 	switch {
 	case !known:
 		return "ended"

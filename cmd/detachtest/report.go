@@ -45,6 +45,14 @@ const (
 	kindCheck = "check"
 )
 
+// kindTitle heads the rows of a kind.
+func kindTitle(kind string) string {
+	if kind == kindCheck {
+		return "Hygiene"
+	}
+	return "Deaths of the manager"
+}
+
 // newReport takes what a matrix has come to; before it was run, only what it
 // is made of.
 func newReport(m *matrix) *results {
@@ -112,7 +120,7 @@ var cells = map[outcome]cell{
 	survived:     {"✓", green, "survived", passed},
 	died:         {"✗", red, "died", failed},
 	frozen:       {"✗", red, "frozen", failed},
-	doomed:       {"✗", faint, "died, as everything does", neither},
+	doomed:       {"✗", faint, "nothing survives it", neither},
 	launchFailed: {"–", red, "launch failed", failed},
 	notRun:       {"–", faint, "not run", neither},
 	good:         {"✓", green, "good", passed},
@@ -143,7 +151,7 @@ func (r *results) tolerates(row int) bool { return r.rows[row].kind == kindCheck
 
 // words says what there is to say besides the outcome.
 func (v verdict) words() string {
-	return printable(strings.Join(slices.DeleteFunc([]string{v.Why, v.Note}, func(s string) bool { return s == "" }), "; "))
+	return printable(strings.Join(slices.DeleteFunc([]string{v.Why, v.Found, v.Note}, func(s string) bool { return s == "" }), "; "))
 }
 
 // text says the outcome and all there is to say of it. Why something failed

@@ -234,3 +234,61 @@ func TestOutputErrors(t *testing.T) {
 	require.Equal(t, 125, run.status)
 	require.Contains(t, run.stderr, "no space left on device")
 }
+
+// Bad hygiene is told by every format, and fails only where that is wanted.
+func TestHygieneInReports(t *testing.T) {
+	m := &matrix{
+		launchers: []launcher{{name: "l"}}, deaths: []death{sigkill, containerStop},
+		checks:   []check{checkPort, checkPipes, checkTerminal},
+		verdicts: []verdict{{Outcome: survived}, {Outcome: doomed, Why: "died of SIGKILL"}},
+		findings: []verdict{{Outcome: good, Found: "it is free"}, {Outcome: bad, Why: "it is kept"}, {Outcome: notRun, Why: "nobody can see"}},
+		controls: []verdict{{Outcome: died}},
+	}
+	for _, strict := range []bool{false, true} {
+		for _, required := range []bool{false, true} {
+			m.require = required
+			r := newReport(m)
+			r.strict = strict
+			require.True(t, r.survived)
+			require.False(t, r.clean)
+			var b strings.Builder
+			require.NoError(t, writeTAP(&b, r))
+			require.Contains(t, b.String(), "ok 2 - l, container-stop # SKIP died of SIGKILL\n")
+			require.Contains(t, b.String(), "ok 3 - l, port\n  ---\n  outcome: good\n  why: \"it is free\"\n")
+			if strict {
+				require.Contains(t, b.String(), "not ok 4 - l, pipes\n")
+			} else {
+				require.Contains(t, b.String(), "not ok 4 - l, pipes # TODO it is kept\n")
+			}
+			notRunFails := strict && required
+			require.Equal(t, notRunFails, strings.Contains(b.String(), "not ok 5"), b.String())
+			b.Reset()
+			require.NoError(t, writeJUnit(&b, r))
+			failures := 0
+			for _, fails := range []bool{strict, notRunFails} {
+				if fails {
+					failures++
+				}
+			}
+			require.Equal(t, failures, strings.Count(b.String(), "<failure "), b.String())
+		}
+	}
+	require.Contains(t, formatted(t, formatMarkdown, m), "| container-stop | ✗ |\n| **Hygiene** | |\n| port | ✓ |\n")
+	require.Contains(t, formatted(t, formatTable, m), "container-stop  ✗\n\nport            ✓\n")
+	require.Contains(t, formatted(t, formatTable, m), "l, pipes: it is kept\n")
+	require.Contains(t, formatted(t, formatJSON, m), `"clean": false`)
+	for _, words := range []string{"it is free", "it is kept", "nothing survives it: died of SIGKILL", "Hygiene"} {
+		require.Contains(t, formatted(t, formatHTML, m), words)
+	}
+}
+
+// What cannot be staged is a failure where all is required.
+func TestRequiredInReports(t *testing.T) {
+	m := &matrix{
+		launchers: []launcher{{name: "l"}}, deaths: []death{logout}, require: true,
+		verdicts: []verdict{{Outcome: notRun, Why: "no systemd"}}, controls: []verdict{{Outcome: died}},
+	}
+	require.False(t, m.survived())
+	require.Contains(t, formatted(t, formatTAP, m), "not ok 1 - l, logout\n")
+	require.Contains(t, formatted(t, formatJUnit, m), "<failure ")
+}

@@ -62,10 +62,6 @@ type (
 	}
 )
 
-// kindTitles are the headings of the kinds of rows; one that has none here is
-// headed by its name.
-var kindTitles = map[string]string{kindDeath: "Deaths of the manager", kindCheck: "Hygiene"}
-
 // writeHTML writes a page that can be looked at by itself.
 func writeHTML(w io.Writer, r *results) error {
 	view := pageView{
@@ -81,11 +77,7 @@ func writeHTML(w io.Writer, r *results) error {
 	}
 	for i, row := range r.rows {
 		if i == 0 || row.kind != r.rows[i-1].kind {
-			title, ok := kindTitles[row.kind]
-			if !ok {
-				title = row.kind
-			}
-			view.Kinds = append(view.Kinds, kindView{Title: title})
+			view.Kinds = append(view.Kinds, kindView{Title: kindTitle(row.kind)})
 		}
 		rv := rowView{Name: row.name, Who: row.who}
 		for _, c := range view.Columns {

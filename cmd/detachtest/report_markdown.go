@@ -33,6 +33,9 @@ func markdownTable(r *results) string {
 	}
 	b.WriteString("\n|---|" + strings.Repeat(":-:|", len(r.launchers)) + "\n")
 	for i, row := range r.rows {
+		if i > 0 && row.kind != r.rows[i-1].kind {
+			b.WriteString("| **" + kindTitle(row.kind) + "** |" + strings.Repeat(" |", len(r.launchers)) + "\n")
+		}
 		fmt.Fprintf(&b, "| %s |", escapeMarkdown(row.name))
 		for column := range r.launchers {
 			fmt.Fprintf(&b, " %s |", cells[r.verdicts[column][i].Outcome].sign)

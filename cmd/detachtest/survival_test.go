@@ -19,7 +19,9 @@ var detachDiesOf = map[string]string{
 	"logout":          somehow,
 	"github-actions":  "SIGKILL",
 	"jenkins":         "SIGTERM",
-	"container-stop":  "SIGKILL",
+
+	"jenkins-pipeline": "SIGTERM",
+	"container-stop":   "SIGKILL",
 }
 
 // What the project promises: the binary and the package survive every other

@@ -26,14 +26,18 @@ var systemdColumns = []column{
 	{name: "service", args: []string{"systemd-run --quiet --collect {}"}},
 }
 
+// strictLogind is a script that has logind kill what users leave behind.
+const strictLogind = `
+mkdir -p /etc/systemd/logind.conf.d
+printf '[Login]\nKillUserProcesses=yes\n' >/etc/systemd/logind.conf.d/kill.conf
+systemctl restart systemd-logind || exit
+`
+
 // underSystemd runs detachtest as a service of a systemd whose logind kills
 // what users leave behind, and shows that nothing is left of it there.
 func underSystemd(t *testing.T, args ...string) (byLauncher map[string]map[string]verdict) {
 	t.Helper()
-	const script = `
-mkdir -p /etc/systemd/logind.conf.d
-printf '[Login]\nKillUserProcesses=yes\n' >/etc/systemd/logind.conf.d/kill.conf
-systemctl restart systemd-logind || exit
+	const script = strictLogind + `
 "$0" --format json "$@"
 status=$?
 find /tmp /sys/fs/cgroup -name 'detachtest-*' 2>/dev/null >&2

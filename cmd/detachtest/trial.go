@@ -97,7 +97,7 @@ func (t trial) judge(ctx context.Context, s *stage, v *verdict) error {
 	}
 	switch v.Outcome {
 	case died:
-		v.Signal, v.Why, err = s.causeOfDeath(since, blow)
+		v.Signal, v.Why, err = s.causeOfDeath(since, blow, t.death.by)
 	case frozen:
 		v.Why = fmt.Sprintf("frozen: it lives, but has not got a line written for %v", frozenAfter)
 	}

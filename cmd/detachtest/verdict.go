@@ -88,9 +88,9 @@ func (s *stage) watch(ctx context.Context) (outcome, error) {
 }
 
 // causeOfDeath says what the probe died of, and how long after since: the
-// moment that blow, in words, happened. It takes the manager with it, whose
+// moment that blow, in words, happened. by says by what the death found it. It takes the manager with it, whose
 // child the probe may be: only then can its status be had.
-func (s *stage) causeOfDeath(since time.Time, blow string) (signal, why string, err error) {
+func (s *stage) causeOfDeath(since time.Time, blow, by string) (signal, why string, err error) {
 	if err := s.manager.kill(); err != nil {
 		return "", "", err
 	}
@@ -107,6 +107,9 @@ func (s *stage) causeOfDeath(since time.Time, blow string) (signal, why string, 
 		return "", "died " + when + ", of what only its parent knows", nil
 	case status.Signaled():
 		signal = unix.SignalName(status.Signal())
+		if by != "" && status.Signal() != unix.SIGPIPE {
+			when = "by " + by + ", " + when
+		}
 		return signal, fmt.Sprintf("died of %s %s%s", signal, when, explanation(status.Signal())), nil
 	default:
 		return "", fmt.Sprintf("exited with status %d %s", status.ExitStatus(), when), nil
