@@ -69,7 +69,7 @@ func makeCgroup() (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return os.MkdirTemp(own, fmt.Sprintf("detachtest-%d-", os.Getpid()))
+	return os.MkdirTemp(own, runName+"-")
 }
 
 // lacksCgroup says why no cgroup can be made here and entered.

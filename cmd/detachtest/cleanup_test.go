@@ -135,6 +135,34 @@ while :; do sleep 0.1; done
 	}
 }
 
+// What is outside of the folder goes too.
+func TestKilledLeavesNoCgroup(t *testing.T) {
+	if reason := lacksCgroup(); reason != "" {
+		lab.Skip(t, reason)
+	}
+	cmd, stderr, temporary := startWaiting(t, "run-1/1-cgroup-kill", "--only", "cgroup-kill", "--shell", "--",
+		"case $(cat /proc/self/cgroup) in *detachtest-*) "+stuck+" ;; *) exec setsid -f {} >/dev/null 2>&1 ;; esac")
+	folders, err := filepath.Glob(filepath.Join(temporary, "*"))
+	require.NoError(t, err)
+	require.Len(t, folders, 1)
+	own, err := ownCgroup()
+	require.NoError(t, err)
+	cgroups := func() []string {
+		found, err := filepath.Glob(filepath.Join(own, filepath.Base(folders[0])+"-*"))
+		require.NoError(t, err)
+		return found
+	}
+	require.Len(t, cgroups(), 1)
+	testers, err := processes(func(s stat) bool { return s.parent == cmd.Process.Pid })
+	require.NoError(t, err)
+	require.Len(t, testers, 1)
+	require.NoError(t, unix.Kill(testers[0].pid, unix.SIGKILL))
+	_ = cmd.Wait() // the status is looked at below
+	require.Equal(t, 125, cmd.ProcessState.ExitCode(), stderr)
+	require.Empty(t, cgroups())
+	requireNothingLeft(t, temporary)
+}
+
 // What a launcher leaves besides the probe is killed too, wherever it went.
 func TestHelpersAreSwept(t *testing.T) {
 	lab.Program(t, "setsid")

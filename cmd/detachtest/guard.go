@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"syscall"
@@ -22,7 +23,8 @@ import (
 const testerWord = "__tester"
 
 // guard runs the tester and cleans up after it: it adopts what a tester that
-// was killed leaves behind, ends it, and removes the folder. The tester for its
+// was killed leaves behind, ends it, and removes the folder and what is outside
+// of it. The tester for its
 // part gets SIGTERM when the guard ends, and cleans up after itself. So whoever
 // kills one of the two, even by SIGKILL, leaves nothing behind. The tester is in
 // a session of its own, where a signal to the group of the guard does not reach
@@ -68,7 +70,7 @@ func guard(args []string, stdout, stderr io.Writer) (status int, err error) {
 				return exit.ExitCode(), nil
 			}
 			if err != nil {
-				return 0, fmt.Errorf("the tester ended: %w", err)
+				return 0, errors.Join(fmt.Errorf("the tester ended: %w", err), removeOutside(filepath.Base(base)))
 			}
 			return 0, nil
 		}
@@ -82,6 +84,7 @@ var endingSignals = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}
 // no file in the folder.
 func beTester(args []string) error {
 	base, args := args[0], args[1:]
+	runName = filepath.Base(base)
 	o, err := parseOptions(args)
 	if err != nil {
 		return err

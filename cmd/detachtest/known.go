@@ -28,6 +28,10 @@ const startNewSession = `import subprocess, sys; subprocess.Popen(sys.argv[1:], 
 // knownLaunchers are in the order of the report, the simplest first.
 func knownLaunchers() []knownLauncher {
 	python, detach := pythonWithDaemon(), ownDetach()
+	systemdRun := "systemd-run"
+	if os.Geteuid() != 0 {
+		systemdRun += " --user"
+	}
 	return []knownLauncher{
 		{"child", "env", inPath("env")},
 		{"sh &", "shell:{} &", inPath("sh")},
@@ -46,7 +50,7 @@ func knownLaunchers() []knownLauncher {
 		// The PID file need not exist; without one it searches all of /proc.
 		{"start-stop-daemon -b", "start-stop-daemon --start --background --pidfile /nonexistent/pid --startas", inPath("start-stop-daemon")},
 		{"python-daemon", "shell:exec " + quote(python) + " -c " + quote(pythonDaemon) + " {}", python != ""},
-		{"systemd-run", "systemd-run --quiet --collect --property=Type=exec", inPath("systemd-run") && isSystemdRunning()},
+		{"systemd-run", systemdRun + " --quiet --collect --property=Type=exec", lacksSystemd() == ""},
 		{"detach", "shell:exec " + quote(detach) + " -- {}", detach != ""},
 	}
 }
@@ -91,12 +95,6 @@ func pythonWithDaemon() string {
 func isLibslackDaemon() bool {
 	out, err := exec.Command("daemon", "--help").CombinedOutput()
 	return err == nil && strings.Contains(string(out), "--unsafe")
-}
-
-// isSystemdRunning is what sd_booted(3) says.
-func isSystemdRunning() bool {
-	info, err := os.Lstat("/run/systemd/system")
-	return err == nil && info.IsDir()
 }
 
 // ownDetach returns the detach that lies beside this detachtest, or else the

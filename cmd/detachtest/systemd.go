@@ -59,7 +59,7 @@ func (s *stage) startService(cmd *exec.Cmd) error {
 	if err != nil {
 		return err
 	}
-	s.unit = fmt.Sprintf("detachtest-%d-%s.service", os.Getpid(), newCookie())
+	s.unit = fmt.Sprintf("%s-%s.service", runName, newCookie())
 	args := []string{
 		"--quiet", "--collect", "--unit=" + s.unit, "--service-type=exec",
 		"--property=TimeoutStopSec=" + fmt.Sprint(stopTimeout.Seconds()),
@@ -70,24 +70,24 @@ func (s *stage) startService(cmd *exec.Cmd) error {
 	for _, word := range command {
 		args = append(args, strings.ReplaceAll(word, "$", "$$"))
 	}
-	s.later(s.removeService)
+	s.later(func() error { return removeService(s.unit) })
 	if _, err := runSystemctl(context.Background(), "systemd-run", args...); err != nil {
 		return err
 	}
 	return s.admit(hostTimeout)
 }
 
-// removeService kills what is left of the service.
-func (s *stage) removeService() error {
+// removeService kills what is left of a service.
+func removeService(unit string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
 	defer cancel()
 	// What has gone by itself is unknown to systemd, an error of no interest.
-	_, _ = runSystemctl(ctx, "systemctl", "kill", "--signal=SIGKILL", s.unit)
-	_, _ = runSystemctl(ctx, "systemctl", "stop", s.unit)
-	_, _ = runSystemctl(ctx, "systemctl", "reset-failed", s.unit)
-	state, err := runSystemctl(ctx, "systemctl", "show", "-P", "ActiveState", s.unit)
+	_, _ = runSystemctl(ctx, "systemctl", "kill", "--signal=SIGKILL", unit)
+	_, _ = runSystemctl(ctx, "systemctl", "stop", unit)
+	_, _ = runSystemctl(ctx, "systemctl", "reset-failed", unit)
+	state, err := runSystemctl(ctx, "systemctl", "show", "-P", "ActiveState", unit)
 	if err == nil && state != "inactive" {
-		err = fmt.Errorf("remove %s: it is %s", s.unit, state)
+		err = fmt.Errorf("remove %s: it is %s", unit, state)
 	}
 	return err
 }

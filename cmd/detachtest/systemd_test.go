@@ -122,3 +122,31 @@ func TestDetachUnderSystemd(t *testing.T) {
 		}
 	})
 }
+
+// A service is nobody's child, and outlives a tester that is killed: the guard
+// ends it.
+func TestKilledLeavesNoService(t *testing.T) {
+	lab.Program(t, "setsid")
+	const script = `
+"$0" --only systemd-stop --timeout 1h --manager --shell -- '
+	case $(cat /proc/self/cgroup) in *detachtest-*.service*) ;; *) setsid -f "$DETACHTEST_PROBE" >/dev/null 2>&1 ;; esac
+	exec sleep 1000' &
+guard=$!
+until systemctl --no-legend list-units 'detachtest-*' | grep -q running; do sleep 0.1; done
+kill -KILL $(pgrep -P $guard)
+wait $guard
+echo $?
+find /tmp -name 'detachtest-*'
+systemctl --all --no-legend list-units 'detachtest-*'
+pgrep -ax sleep
+true
+`
+	cmd := lab.Systemd(t, "sh", "-c", script, lab.Bin(t, "detachtest"))
+	cmd.Dir = "/"
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	require.Equal(t, "125\n", string(out), stderr.String())
+	require.Equal(t, "detachtest: the tester ended: signal: killed\n", stderr.String())
+}
