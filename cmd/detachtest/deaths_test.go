@@ -230,3 +230,30 @@ func TestBlindTesterIsNotBelieved(t *testing.T) {
 	require.Empty(t, run.stdout)
 	require.Contains(t, run.stderr, errBlind.Error())
 }
+
+// The report says what a probe died of, by what it was found, and where it was
+// when it met a pipe.
+func TestReasons(t *testing.T) {
+	lab.Program(t, "setsid")
+	for _, c := range []struct{ death, launcher, why string }{
+		{"sigkill", "exec {} 2>/dev/null", `^died of SIGPIPE on stdout \d+ms after the manager: it wrote to a pipe that nobody reads any more$`},
+		{"sigkill", "exec {} >/dev/null", `^died of SIGPIPE on stderr \d+ms after the manager: `},
+		{"full-pipe", "exec {} >/dev/null", `^frozen: it lives, but has not got a line written to stderr for 5s$`},
+		{"github-actions", "exec setsid -f {} >/dev/null 2>&1", `^died of SIGKILL by cookie, `},
+		{"cgroup-kill", "exec setsid -f {} >/dev/null 2>&1", `^died of SIGKILL by cgroup, `},
+		{"fd-holders", "exec setsid -f {} >/dev/null 2>&1", `^died of SIGKILL by open file, `},
+	} {
+		t.Run(c.death+", "+c.launcher, func(t *testing.T) {
+			t.Parallel()
+			_, verdicts := report(t, "--only", c.death, "--shell", "--", c.launcher)
+			v := verdicts[c.death]
+			if v.Outcome == notRun {
+				lab.Skip(t, v.Why)
+			}
+			if v.Outcome == died && v.Signal == "" && !tellsStrangers() {
+				return // an older kernel
+			}
+			require.Regexp(t, c.why, v.Why)
+		})
+	}
+}

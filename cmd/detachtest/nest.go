@@ -133,12 +133,25 @@ func (n *nest) readBirth() (*birth, error) {
 
 // beats returns how often the probe has beaten.
 func (n *nest) beats() int {
+	count, _ := n.readBeat()
+	beats, _ := strconv.Atoi(count) // rubbish before the first beat
+	return beats
+}
+
+// output names what the probe was writing to when it last wrote.
+func (n *nest) output() string {
+	_, fd := n.readBeat()
+	return map[string]string{"1": "stdout", "2": "stderr"}[fd]
+}
+
+// readBeat reads what beat has written.
+func (n *nest) readBeat() (count, fd string) {
 	data, err := os.ReadFile(n.path(beatFile))
 	if err != nil {
-		return 0
+		return "", ""
 	}
-	beats, _ := strconv.Atoi(strings.TrimSpace(string(data))) // empty before the first beat
-	return beats
+	count, fd, _ = strings.Cut(string(data), "\n")
+	return strings.TrimSpace(count), strings.TrimSpace(fd)
 }
 
 // beatInterval is how long a probe rests between two beats.

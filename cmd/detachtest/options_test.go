@@ -10,16 +10,18 @@ import (
 
 func TestUsageErrors(t *testing.T) {
 	for message, args := range map[string][]string{
-		"no launcher given":                          {},
-		`unknown death or check "old-age"`:           {"--only", "old-age", "--", "env"},
-		`unknown death or check "control"`:           {"--skip", "control", "--", "env"},
-		`unknown format "yaml"`:                      {"-f", "yaml", "--", "env"},
-		"stress of -1 launches":                      {"--stress", "-1", "--", "env"},
-		"timeout 0s is not positive":                 {"-t", "0", "--", "env"},
-		"nothing is left to test":                    {"-o", "sigkill", "-x", "sigkill", "--", "env"},
-		"--shell takes one line: put it in quotes":   {"--shell", "--", "nohup", "{}"},
-		`launcher "x" is not NAME=COMMAND`:           {"-L", "x"},
-		"flag provided but not defined: -frobnicate": {"--frobnicate"},
+		"no launcher given":                                             {},
+		`unknown death or check "old-age"`:                              {"--only", "old-age", "--", "env"},
+		`unknown death or check "control"`:                              {"--skip", "control", "--", "env"},
+		`unknown format "yaml"`:                                         {"-f", "yaml", "--", "env"},
+		`no format "tap" of a stress: table or json`:                    {"--stress", "1", "-f", "tap", "--", "env"},
+		"--stress goes without --output, --expect, --repeat and --time": {"--stress", "1", "-n", "2", "--", "env"},
+		"stress of -1 launches":                                         {"--stress", "-1", "--", "env"},
+		"timeout 0s is not positive":                                    {"-t", "0", "--", "env"},
+		"nothing is left to test":                                       {"-o", "sigkill", "-x", "sigkill", "--", "env"},
+		"--shell takes one line: put it in quotes":                      {"--shell", "--", "nohup", "{}"},
+		`launcher "x" is not NAME=COMMAND`:                              {"-L", "x"},
+		"flag provided but not defined: -frobnicate":                    {"--frobnicate"},
 	} {
 		run := detachtest(t, args...)
 		require.Equal(t, 125, run.status, args)

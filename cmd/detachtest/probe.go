@@ -97,7 +97,8 @@ const beatLine = "%8d\n"
 
 // beat writes to standard output and standard error, as real programs do, and
 // then counts, for ever. The count grows only where both writes have come
-// through: a broken pipe ends it, a full one holds it up.
+// through: a broken pipe ends it, a full one holds it up. Behind the count
+// stands which of the two it is at.
 //
 // It uses plain system calls because os.File has an opinion of its own on
 // broken pipes.
@@ -110,8 +111,12 @@ func beat(path string) error {
 		line := fmt.Appendf(nil, beatLine, n)
 		// An error that does not kill, such as that of a terminal that is
 		// gone, does not stop an ordinary program either.
-		_, _ = unix.Write(1, line)
-		_, _ = unix.Write(2, line)
+		for fd := 1; fd <= 2; fd++ {
+			if _, err := unix.Pwrite(file, fmt.Appendln(nil, fd), int64(len(line))); err != nil {
+				return &os.PathError{Op: "write", Path: path, Err: err}
+			}
+			_, _ = unix.Write(fd, line)
+		}
 		if _, err := unix.Pwrite(file, line, 0); err != nil {
 			return &os.PathError{Op: "write", Path: path, Err: err}
 		}

@@ -33,6 +33,14 @@ func TestDetachSurvives(t *testing.T) {
 			requireVerdict(t, d, verdicts[d.name], detachDiesOf[d.name])
 		}
 	})
+	// What the README says of CI runners.
+	t.Run("without cookies", func(t *testing.T) {
+		_, verdicts := report(t, "--only", "github-actions,jenkins,jenkins-pipeline", "--", lab.Bin(t, "detach"),
+			"--unset", "RUNNER_TRACKING_ID", "--unset", "BUILD_ID", "--unset", "JENKINS_NODE_COOKIE", "--")
+		for _, d := range []death{githubActions, jenkins, jenkinsPipeline} {
+			requireVerdict(t, d, verdicts[d.name], "")
+		}
+	})
 	t.Run("package", func(t *testing.T) {
 		// Some deaths are done to the manager's inside. The pipes that it
 		// has are closed by all of its deaths.

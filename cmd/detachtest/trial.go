@@ -99,7 +99,7 @@ func (t trial) judge(ctx context.Context, s *stage, v *verdict) error {
 	case died:
 		v.Signal, v.Why, err = s.causeOfDeath(since, blow, t.death.by)
 	case frozen:
-		v.Why = fmt.Sprintf("frozen: it lives, but has not got a line written for %v", frozenAfter)
+		v.Why = fmt.Sprintf("frozen: it lives, but has not got a line written to %s for %v", s.nest.output(), frozenAfter)
 	}
 	if err != nil || !t.death.certain {
 		return err

@@ -107,7 +107,10 @@ func (s *stage) causeOfDeath(since time.Time, blow, by string) (signal, why stri
 		return "", "died " + when + ", of what only its parent knows", nil
 	case status.Signaled():
 		signal = unix.SignalName(status.Signal())
-		if by != "" && status.Signal() != unix.SIGPIPE {
+		switch {
+		case status.Signal() == unix.SIGPIPE:
+			when = "on " + s.nest.output() + " " + when
+		case by != "":
 			when = "by " + by + ", " + when
 		}
 		return signal, fmt.Sprintf("died of %s %s%s", signal, when, explanation(status.Signal())), nil
