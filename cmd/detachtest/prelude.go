@@ -52,7 +52,7 @@ func take(step string) error {
 		// a cgroup that once was killed.
 		return os.WriteFile(filepath.Join(value, membersFile), []byte("0"), 0)
 	case stepSubreaper:
-		return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+		return becomeSubreaper()
 	case stepLock:
 		return holdLock(value)
 	case stepProc:

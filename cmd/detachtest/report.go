@@ -196,6 +196,9 @@ func (r *results) reasons() []string {
 		}
 		for i, v := range r.verdicts[column] {
 			for _, words := range []string{v.Why, v.Note} {
+				if words != "" && v.Outcome == notRun {
+					words = cells[notRun].words + ": " + words
+				}
 				if words != "" {
 					lines = append(lines, printable(fmt.Sprintf("%s, %s: %s", l.name, r.rows[i].name, words)))
 				}

@@ -133,7 +133,7 @@ func TestMarkdown(t *testing.T) {
 - nohup, sigkill: died of SIGPIPE
 - nohup, hangup: it was odd
 - nohup, closed-pipes: frozen
-- détaché, closed-pipes: no pipes
+- détaché, closed-pipes: not run: no pipes
 - bad: no
 
 </details>

@@ -33,7 +33,7 @@ closed-pipes  ✗      –        –
 nohup, sigkill: died of SIGPIPE
 nohup, hangup: it was odd
 nohup, closed-pipes: frozen
-détaché, closed-pipes: no pipes
+détaché, closed-pipes: not run: no pipes
 bad: no
 `, b.String())
 }
