@@ -33,14 +33,18 @@ printf '[Login]\nKillUserProcesses=yes\n' >/etc/systemd/logind.conf.d/kill.conf
 systemctl restart systemd-logind || exit
 `
 
+// ownTemporary is a script that has a folder for temporary files in which there
+// are none of this machine, as there are in the lab's copy of /tmp.
+const ownTemporary = "export TMPDIR=$(mktemp -d) || exit\n"
+
 // underSystemd runs detachtest as a service of a systemd whose logind kills
 // what users leave behind, and shows that nothing is left of it there.
 func underSystemd(t *testing.T, args ...string) (byLauncher map[string]map[string]verdict) {
 	t.Helper()
-	const script = strictLogind + `
+	const script = strictLogind + ownTemporary + `
 "$0" --format json "$@"
 status=$?
-find /tmp /sys/fs/cgroup -name 'detachtest-*' 2>/dev/null >&2
+find $TMPDIR /sys/fs/cgroup -name 'detachtest-*' 2>/dev/null >&2
 systemctl --all --no-legend list-units 'detachtest-*' 'session-*' >&2
 pgrep -af '[_]_probe' >&2
 exit $status
@@ -127,7 +131,7 @@ func TestDetachUnderSystemd(t *testing.T) {
 // ends it.
 func TestKilledLeavesNoService(t *testing.T) {
 	lab.Program(t, "setsid")
-	const script = `
+	const script = ownTemporary + `
 "$0" --only systemd-stop --timeout 1h --manager --shell -- '
 	case $(cat /proc/self/cgroup) in *detachtest-*.service*) ;; *) setsid -f "$DETACHTEST_PROBE" >/dev/null 2>&1 ;; esac
 	exec sleep 1000' &
@@ -136,7 +140,7 @@ until systemctl --no-legend list-units 'detachtest-*' | grep -q running; do slee
 kill -KILL $(pgrep -P $guard)
 wait $guard
 echo $?
-find /tmp -name 'detachtest-*'
+find $TMPDIR -name 'detachtest-*'
 systemctl --all --no-legend list-units 'detachtest-*'
 pgrep -ax sleep
 true
