@@ -35,7 +35,8 @@ func knownLaunchers() []knownLauncher {
 	return []knownLauncher{
 		{"child", "env", inPath("env")},
 		{"sh &", "shell:{} &", inPath("sh")},
-		{"disown", "shell:exec bash -c '{} & disown'", inPath("bash")},
+		// disown fails if the job has ended by then.
+		{"disown", "shell:exec bash -c '{} & disown || true'", inPath("bash")},
 		{"nohup &", "shell:nohup {} >/dev/null 2>&1 &", inPath("nohup")},
 		{"start_new_session", "shell:exec python3 -c " + quote(startNewSession) + " {}", inPath("python3")},
 		{"setsid", "shell:exec setsid {} >/dev/null 2>&1", inPath("setsid")},
