@@ -17,7 +17,7 @@ OTHER := darwin/arm64 freebsd/amd64 windows/amd64
 PYTHON  ?= /usr/bin/python3
 PYTEST  := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs -p no:cacheprovider
 
-.PHONY: all run test race repeat bench cross lint vuln gameserver panel install clean help
+.PHONY: all run test race repeat matrix bench cross lint vuln gameserver panel install clean help
 
 all: ## build bin/detach and bin/detachtest, statically (the default)
 	$(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/ ./cmd/...
@@ -37,6 +37,9 @@ race: all gameserver ## run the Go tests under the race detector (needs gcc)
 
 repeat: all gameserver ## run the Go tests 20 times in a row
 	$(GO) test -count=20 -timeout 90m ./...
+
+matrix: all ## run the full matrix, pin it, and write the README's table from it (needs root)
+	DETACH_TEST_REQUIRE=all $(GO) test -count=1 -run '^TestOurMatrix$$' ./cmd/detachtest -update
 
 bench: all ## compare with os/exec and with every launcher found here; prints ratios
 	$(GO) run ./detach/lab/bench -bin $(BIN)

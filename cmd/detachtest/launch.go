@@ -48,11 +48,11 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 	defer tick.Stop()
 
 	var b *birth
-	var launcher int // PID
+	var err error
 	remarks := s.remarks
 	rested := false
 	for {
-		if b != nil && (rested || b.PID == launcher || s.nest.beats() >= settledBeats) && s.nest.beats() > 0 {
+		if b != nil && (rested || b.PID == s.launcher || s.nest.beats() >= settledBeats) && s.nest.beats() > 0 {
 			return b, nil
 		}
 		var probeEnded <-chan struct{}
@@ -67,17 +67,16 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 		case err := <-bornError:
 			return nil, err
 		case b = <-born:
-			probe, err := hold(b.identity())
-			if err != nil {
-				return nil, &launchError{cause: "the probe ended at once, or is in another PID namespace"}
+			s.bornAt = time.Now()
+			if s.probe, err = s.holdProbe(b.identity()); err != nil {
+				return nil, err
 			}
-			s.probe = probe
 		case r, ok := <-remarks:
 			switch {
 			case !ok:
 				remarks = nil // the manager has ended
 			case r.Launched != 0:
-				launcher = r.Launched
+				s.launcher = r.Launched
 			case r.Failed != "":
 				return nil, &launchError{cause: r.Failed}
 			case r.Killed:
@@ -85,15 +84,33 @@ func (s *stage) launch(ctx context.Context, timeout time.Duration) (*birth, erro
 			case r.Exited != nil && *r.Exited != 0:
 				return nil, &launchError{fmt.Sprintf("the launcher exited with status %d", *r.Exited), r.Stderr}
 			case r.Exited != nil:
-				rested = true
+				rested, s.restedAt = true, time.Now()
 			}
 		case <-s.manager.ended:
 			return nil, s.managerEnded(remarks)
 		case <-probeEnded:
-			return nil, &launchError{cause: "the probe ended before anybody harmed its manager"}
+			return nil, &launchError{cause: fmt.Sprintf("the probe %s before anybody harmed its manager", s.probe.fate())}
 		case <-tick.C:
 		}
 	}
+}
+
+// holdProbe takes hold of the probe that has told its identity.
+func (s *stage) holdProbe(id identity) (*process, error) {
+	if s.contained {
+		if probe, err := s.holdInside(id); err == nil {
+			return probe, nil
+		}
+	}
+	probe, err := hold(id)
+	if err != nil {
+		return nil, &launchError{cause: "the probe ended at once, or is in another PID namespace"}
+	}
+	if s.contained {
+		err = &notStaged{"the launcher has the probe started outside the container, by somebody that a real one does not let it talk to"}
+		return nil, errors.Join(err, probe.kill())
+	}
+	return probe, nil
 }
 
 // absent says that no probe has come to life in time.
@@ -103,7 +120,7 @@ func (s *stage) absent(b *birth, timeout time.Duration) error {
 	}
 	e := &launchError{fmt.Sprintf("no probe in %v", timeout), s.output()}
 	if s.socket != nil {
-		if r, err := s.order(orderStderr, func(remark) bool { return true }); err == nil {
+		if r, err := s.order(orderOutput, remark.isOutput); err == nil {
 			e.said = r.Stderr
 		}
 	}
@@ -122,7 +139,7 @@ func (s *stage) managerEnded(remarks <-chan remark) error {
 			return &launchError{cause: r.Failed}
 		}
 	}
-	e := &launchError{"the manager ended before anybody harmed it", s.output()}
+	e := &launchError{fmt.Sprintf("the manager %s before anybody harmed it", s.manager.fate()), s.output()}
 	if s.socket != nil {
 		return errors.New(e.Error()) // detachtest's own
 	}

@@ -23,7 +23,7 @@ func TestLaunchFailures(t *testing.T) {
 		"hangs":            {[]string{"--timeout", "1s", "--shell", "--", "echo trying hard >&2; exec sleep 1000 # {}"}, "launch failed: no probe in 1s: trying hard"},
 		"no such manager":  {[]string{"--manager", "--", "no-such-manager"}, `launch failed: exec: "no-such-manager": executable file not found in $PATH`},
 		"stuck":            {[]string{"--timeout", "3s", "--shell", "--", stuck}, "launch failed: the probe did not beat in 3s: its output is stuck"},
-		"kills its child":  {[]string{"--shell", "--", "{} >/dev/null 2>&1 & sleep 0.2; kill -KILL $!; wait; exec sleep 1000"}, "launch failed: the probe ended before anybody harmed its manager"},
+		"kills its child":  {[]string{"--shell", "--", "{} >/dev/null 2>&1 & sleep 0.2; kill -KILL $!; exec sleep 1000"}, "launch failed: the probe was killed by SIGKILL before anybody harmed its manager"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -41,14 +41,16 @@ func TestLaunchFailures(t *testing.T) {
 // A second probe, started by the same launcher, changes nothing.
 func TestLaunchTwice(t *testing.T) {
 	_, verdicts := report(t, "--only", "sigkill", "--shell", "--", "setsid -f {} >/dev/null 2>&1; setsid -f {} >/dev/null 2>&1")
-	requireVerdict(t, verdicts["sigkill"], "")
+	requireVerdict(t, sigkill, verdicts["sigkill"], "")
 }
 
 // What a launcher hands down is reported as it was before the Go runtime has
 // changed it in the probe.
 func TestBirth(t *testing.T) {
+	lab.Program(t, "setpriv")
 	_, verdicts := report(t, "--only", "sigkill,ctrl-c", "--shell", "--",
-		`cd /; umask 027; ulimit -Sn 256; trap "" TERM USR1; exec env --block-signal=USR2 {} >/dev/null 2>&1 7</dev/zero`)
+		`cd /; umask 027; ulimit -Sn 256; ulimit -c 0; echo 500 >/proc/self/oom_score_adj; export BUILD_ID=b JOB_NAME=
+		trap "" TERM USR1; exec setpriv --pdeathsig USR2 env --block-signal=USR2 {} >/dev/null 2>&1 7</dev/zero`)
 	for name, v := range verdicts {
 		b := v.Birth
 		require.NotNil(t, b)
@@ -58,7 +60,15 @@ func TestBirth(t *testing.T) {
 		require.Equal(t, "256", b.OpenFiles.Soft)
 		require.Equal(t, "0000000000004200", b.Ignored)
 		require.Equal(t, "0000000000000800", b.Blocked)
+		require.Equal(t, "256", b.Limits["Max open files"].Soft)
+		require.Equal(t, limit{"0", "0"}, b.Limits["Max core file size"])
+		require.Greater(t, len(b.Limits), 10)
 		require.NotEmpty(t, b.Cgroups)
+		require.Equal(t, 500, b.OOMScoreAdj)
+		require.Equal(t, "SIGUSR2", b.ParentDeathSignal)
+		require.Equal(t, "b", b.Cookies["BUILD_ID"])
+		require.Contains(t, b.Cookies, "JOB_NAME")
+		require.NotContains(t, b.Cookies, "PATH")
 		require.NotZero(t, b.Start)
 		require.Equal(t, b.Group, b.Parent, "the manager leads the group")
 		require.Equal(t, name == "ctrl-c", b.OpensTerminal)

@@ -11,6 +11,13 @@ import (
 // placeholder stands in a launcher where the probe belongs.
 const placeholder = "{}"
 
+// What else may stand in a launcher: files in the nest, for launchers that
+// write one.
+var filePlaceholders = map[string]string{
+	"{pidfile}": pidFile,
+	"{log}":     logFile,
+}
+
 // A launcher is a way of starting a program: a column of the report.
 type launcher struct {
 	name  string
@@ -21,14 +28,50 @@ type launcher struct {
 	manager bool
 }
 
-// parseLauncher reads NAME=COMMAND.
+// The marks before a command that say what it is, as --shell and --manager do
+// for all of them.
+const (
+	shellMark   = "shell:"
+	managerMark = "manager:"
+)
+
+// parseLauncher reads NAME=COMMAND. COMMAND is split at spaces, or is a line
+// for sh with the mark for it.
 func parseLauncher(s string) (launcher, error) {
 	name, command, ok := strings.Cut(s, "=")
-	words := strings.Fields(command)
-	if !ok || name == "" || len(words) == 0 {
+	l := launcher{name: strings.TrimSpace(name)}
+	for marked := true; marked; {
+		command = strings.TrimSpace(command)
+		var isShell, isManager bool
+		command, isShell = strings.CutPrefix(command, shellMark)
+		command, isManager = strings.CutPrefix(command, managerMark)
+		l.shell, l.manager = l.shell || isShell, l.manager || isManager
+		marked = isShell || isManager
+	}
+	if !ok || l.name == "" || command == "" {
 		return launcher{}, fmt.Errorf("launcher %q is not NAME=COMMAND", s)
 	}
-	return launcher{name: name, words: words}, nil
+	l.words = strings.Fields(command)
+	if l.shell {
+		l.words = []string{command}
+	}
+	return l, nil
+}
+
+// in returns the launcher with the files of a nest in the place of their
+// placeholders.
+func (l launcher) in(n *nest) launcher {
+	l.words = slices.Clone(l.words)
+	for i := range l.words {
+		for word, file := range filePlaceholders {
+			path := n.path(file)
+			if l.shell {
+				path = quote(path)
+			}
+			l.words[i] = strings.ReplaceAll(l.words[i], word, path)
+		}
+	}
+	return l
 }
 
 // command returns the arguments that start the probe, a file's path.

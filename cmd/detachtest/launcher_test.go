@@ -30,7 +30,17 @@ func TestParseLauncher(t *testing.T) {
 	l, err := parseLauncher("ours=bin/detach  -o log=x --")
 	require.NoError(t, err)
 	require.Equal(t, launcher{name: "ours", words: []string{"bin/detach", "-o", "log=x", "--"}}, l)
-	for _, s := range []string{"", "x", "=x", "x=", "x= "} {
+	for s, want := range map[string]launcher{
+		"x=shell: a  b":        {name: "x", words: []string{"a  b"}, shell: true},
+		" x =manager:a  b":     {name: "x", words: []string{"a", "b"}, manager: true},
+		"x=manager:shell:a":    {name: "x", words: []string{"a"}, shell: true, manager: true},
+		"x=shell: manager: a ": {name: "x", words: []string{"a"}, shell: true, manager: true},
+	} {
+		l, err := parseLauncher(s)
+		require.NoError(t, err, s)
+		require.Equal(t, want, l, s)
+	}
+	for _, s := range []string{"", "x", "=x", "x=", "x= ", "x=shell:", " =x"} {
 		_, err := parseLauncher(s)
 		require.Error(t, err, s)
 	}

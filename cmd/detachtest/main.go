@@ -4,14 +4,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"time"
 )
 
 // The exit statuses.
@@ -27,9 +30,23 @@ var version string
 // roles are what detachtest starts itself as, by the first argument. They have
 // at least one more.
 var roles = map[string]func(args []string) error{
+	testerWord:  beTester,
 	probeWord:   beProbe,
 	managerWord: beManager,
 	shellWord:   beShell,
+	preludeWord: bePrelude,
+	guestWord:   beGuest,
+
+	waitingManagerWord: beWaitingManager,
+	carelessWord:       beCareless,
+}
+
+// In all roles the main goroutine keeps to the main thread: what a probe was
+// born with, and what an exec keeps, is that thread's.
+func init() {
+	if len(os.Args) > 2 && strings.HasPrefix(os.Args[1], "__") {
+		runtime.LockOSThread()
+	}
 }
 
 func main() {
@@ -58,9 +75,9 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	case o.version:
 		err = write(stdout, "detachtest "+buildVersion()+"\n")
 	case o.list:
-		err = write(stdout, listDeaths())
+		err = write(stdout, listRows())
 	default:
-		status, err = test(o, stdout)
+		status, err = guard(args, stdout, stderr)
 	}
 	if err != nil {
 		complain(stderr, err)
@@ -69,25 +86,105 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 	return status
 }
 
-// test runs the matrix and writes the report.
-func test(o *options, stdout io.Writer) (status int, err error) {
+// test runs the matrix, with its files in the folder base, and writes the
+// reports.
+func test(o *options, base string, stdout, stderr io.Writer) (status int, err error) {
+	// The guard may be dead.
+	defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
 	if err := keepDescriptors(); err != nil {
 		return 0, err
 	}
-	// Caught here, these signals are at their defaults in what is started,
-	// even if detachtest was started with them ignored.
-	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	var expected []expectation
+	if o.expect != "" {
+		if expected, err = readExpect(o.expect); err != nil {
+			return 0, err
+		}
+	}
+	files, err := openOutputs(o.outputs)
+	if err != nil {
+		return 0, err
+	}
+	if o.compareKnown {
+		missing, err := o.addKnown()
+		if err != nil {
+			return 0, err
+		}
+		if len(missing) > 0 {
+			complain(stderr, fmt.Errorf("not found here: %s", strings.Join(missing, ", ")))
+		}
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), endingSignals...)
 	defer cancel()
-	m := &matrix{launchers: o.launchers, deaths: o.deaths}
-	if err := m.run(ctx, o.timeout); err != nil {
+	if o.stress > 0 {
+		return testStress(ctx, o, base, stdout)
+	}
+	var runs []*results
+	for run := range o.repeat {
+		r, err := runMatrix(ctx, o, base, run, progressTerminal(o, stdout, stderr))
+		if err != nil {
+			return 0, err
+		}
+		runs = append(runs, r)
+	}
+	r := merge(runs)
+
+	errs := []error{files.write(r)}
+	if !r.survived || o.strict && !r.clean {
+		status = statusDied
+	}
+	if o.expect != "" {
+		differences := r.differences(expected, o.isSkipped)
+		status = statusSurvived
+		if len(differences) > 0 {
+			status = statusDied
+		}
+		errs = append(errs, writeDifferences(stdout, differences))
+	} else {
+		errs = append(errs, writeReport(stdout, o.format, r))
+	}
+	if o.time {
+		errs = append(errs, writeTimes(stderr, r))
+	}
+	return status, errors.Join(errs...)
+}
+
+// runMatrix runs everything once, with progress on a terminal, nil for none.
+func runMatrix(ctx context.Context, o *options, base string, run int, terminal *os.File) (*results, error) {
+	m := &matrix{launchers: o.launchers, deaths: o.deaths, checks: o.checks, require: o.require}
+	dir := filepath.Join(base, fmt.Sprintf("run-%d", run+1))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if terminal != nil {
+		m.progress = startProgress(terminal, newReport(m), run+1, o.repeat)
+	}
+	began := time.Now()
+	err := m.run(ctx, dir, o.timeout)
+	m.progress.stop()
+	if err != nil {
+		return nil, err
+	}
+	r := newReport(m)
+	r.strict = o.strict
+	r.at, r.took = began, time.Since(began)
+	return r, nil
+}
+
+// testStress puts the launchers to the stress and writes the report.
+func testStress(ctx context.Context, o *options, base string, stdout io.Writer) (status int, err error) {
+	s := &stress{launchers: o.launchers, launches: o.stress, seed: o.seed, timeout: o.timeout}
+	for s.seed == 0 {
+		s.seed = rand.Uint64()
+	}
+	if err := s.run(ctx, base); err != nil {
 		return 0, err
 	}
 	if o.format == formatJSON {
-		err = writeJSON(stdout, m)
+		err = writeStressJSON(stdout, s)
 	} else {
-		err = writeTable(stdout, m, wantsColour(stdout))
+		err = writeStress(stdout, s)
 	}
-	if err != nil || m.survived() {
+	if err != nil || s.clean() {
 		return statusSurvived, err
 	}
 	return statusDied, nil
@@ -106,23 +203,17 @@ func write(w io.Writer, s string) error {
 	return err
 }
 
-func listDeaths() string {
+func listRows() string {
 	var b strings.Builder
 	for _, d := range deaths {
-		fmt.Fprintf(&b, "%-14s %s\n", d.name, d.who)
+		fmt.Fprintf(&b, "%-16s %s\n", d.name, d.who)
 	}
-	fmt.Fprintf(&b, "\nAlways first:\n%-14s %s\n", control.name, control.who)
+	b.WriteString("\nHygiene:\n")
+	for _, c := range checks {
+		fmt.Fprintf(&b, "%-16s %s\n", c.name, c.who)
+	}
+	fmt.Fprintf(&b, "\nAlways first:\n%-16s %s\n", control.name, control.who)
 	return b.String()
-}
-
-// wantsColour tells whether w is a terminal whose user has not declined.
-func wantsColour(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
-	return err == nil
 }
 
 func buildVersion() string {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -49,11 +50,12 @@ func runCommand(t *testing.T, cmd *exec.Cmd) testRun {
 	t.Helper()
 	temporary := temporaryFolder(t)
 	var stdout, stderr bytes.Buffer
-	cmd.Env = append(cmd.Environ(), "TMPDIR="+temporary)
+	cmd.Env = append(cmd.Environ(), "TMPDIR="+temporary, "COLUMNS=")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Start())
 	_ = cmd.Wait() // the status is the caller's business
 	requireNothingLeft(t, temporary)
+	requireNoCgroupLeft(t, cmd.Process.Pid)
 	return testRun{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
@@ -78,6 +80,19 @@ func requireNothingLeft(t *testing.T, temporary string) {
 	require.Empty(t, entries)
 }
 
+// requireNoCgroupLeft shows that the detachtest with that PID has removed its
+// cgroups.
+func requireNoCgroupLeft(t *testing.T, pid int) {
+	t.Helper()
+	own, err := ownCgroup()
+	if err != nil {
+		return // there are none
+	}
+	left, err := filepath.Glob(filepath.Join(own, fmt.Sprintf("detachtest-%d-*", pid)))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
 // processesNaming returns the command lines of the living processes that name
 // the path.
 func processesNaming(t *testing.T, path string) []string {
@@ -96,10 +111,15 @@ func processesNaming(t *testing.T, path string) []string {
 
 // A testReport is the report in JSON, as its readers know it.
 type testReport struct {
-	Survived bool
-	Deaths   []struct{ Name, Who string }
-	Verdicts []verdict
-	Controls []verdict
+	Survived  bool
+	Clean     bool
+	Runs      int
+	Launchers []string
+	Deaths    []struct{ Name, Who string }
+	Verdicts  []verdict
+	Controls  []verdict
+	Checks    []struct{ Name, Who string }
+	Findings  []verdict
 }
 
 // report runs detachtest and returns its report, and the verdicts by death.

@@ -19,22 +19,22 @@ func TestManagerOfTheUser(t *testing.T) {
 		line  string
 		kills map[string]string
 	}{
-		"detaching": {`setsid -f "$DETACHTEST_PROBE" >/dev/null 2>&1; exec sleep 1000`, nil},
+		"detaching": {`setsid -f "$DETACHTEST_PROBE" >/dev/null 2>&1; exec sleep 1000`, orphan},
 		"naive":     {`"$DETACHTEST_PROBE" >/dev/null 2>&1 & exec sleep 1000`, without(plainChild, "sigint-group", "ctrl-c")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			manager := filepath.Join(temporaryFolder(t), "manager")
 			require.NoError(t, os.WriteFile(manager, []byte("#!/bin/sh\n"+c.line+"\n"), 0o700))
-			_, verdicts := report(t, "--manager", "--", manager)
+			_, verdicts := report(t, "--skip", hygiene, "--manager", "--", manager)
 			for _, d := range deaths {
 				v := verdicts[d.name]
-				if d.pipes {
+				if d.ownOnly != "" {
 					require.Equal(t, notRun, v.Outcome)
 					require.NotEmpty(t, v.Why)
 					continue
 				}
-				requireVerdict(t, v, c.kills[d.name])
+				requireVerdict(t, d, v, c.kills[d.name])
 			}
 		})
 	}
@@ -52,6 +52,19 @@ func TestManagerThatEndsByItself(t *testing.T) {
 	_, verdicts := report(t, "--only", "sigkill,hangup", "--manager", "--shell", "--", "echo I am off; exit 3")
 	for _, v := range verdicts {
 		require.Equal(t, launchFailed, v.Outcome)
-		require.Contains(t, v.Why, "the manager ended before anybody harmed it: I am off")
+		require.Contains(t, v.Why, "the manager exited with status 3 before anybody harmed it: I am off")
+	}
+}
+
+// Whoever requires all deaths is not content with those that cannot be staged.
+func TestRequire(t *testing.T) {
+	args := []string{"--only", "sigkill,full-pipe", "--manager", "--shell", "--", `setsid -f "$DETACHTEST_PROBE" >/dev/null 2>&1; exec sleep 1000`}
+	lab.Program(t, "setsid")
+	run := detachtest(t, args...)
+	require.Zero(t, run.status, run.stdout)
+	for _, flag := range []string{"-r", "--require"} {
+		run := detachtest(t, append([]string{flag}, args...)...)
+		require.Equal(t, 1, run.status, run.stdout)
+		require.Contains(t, run.stdout, "full-pipe: the pipes are the manager's own")
 	}
 }

@@ -4,7 +4,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -30,6 +32,12 @@ const (
 	bornFile   = "born"   // a FIFO: the birth file is there
 	beatFile   = "beat"   // how often the probe's heart has beaten
 	outputFile = "output" // what the manager wrote
+	lockFile   = "lock"   // locked by the manager where it has one
+	guestFile  = "guest"  // what becomes the manager where somebody else starts it
+	socketFile = "socket" // where that then connects to
+	pidFile    = "pid"    // what a launcher wrote where it has {pidfile}
+	// acquireFile is there where the probe is to try for a terminal.
+	acquireFile = "acquire"
 )
 
 // aliveFile lies beside the nests, locked by detachtest for as long as it
@@ -42,7 +50,12 @@ const aliveFile = "alive"
 // is built into sh, since the launcher would see another process, and needs no
 // arguments, so that it can be started by all that can start a program.
 const probeScript = `#!/bin/sh
-saved=
+saved='Closed:'
+for fd in 0 1 2; do
+	[ -h /proc/self/fd/$fd ] || saved="$saved $fd"
+done
+saved="$saved
+"
 save() {
 	while IFS= read -r line; do
 		case $line in
@@ -99,7 +112,15 @@ func (n *nest) awaitBirth() (*birth, error) {
 	if _, err := n.bornPipe.Read(make([]byte, 1)); err != nil {
 		return nil, err
 	}
+	return n.readBirth()
+}
+
+// readBirth returns the birth of the probe, or nil where none is born.
+func (n *nest) readBirth() (*birth, error) {
 	data, err := os.ReadFile(n.path(birthFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -112,12 +133,25 @@ func (n *nest) awaitBirth() (*birth, error) {
 
 // beats returns how often the probe has beaten.
 func (n *nest) beats() int {
+	count, _ := n.readBeat()
+	beats, _ := strconv.Atoi(count) // rubbish before the first beat
+	return beats
+}
+
+// output names what the probe was writing to when it last wrote.
+func (n *nest) output() string {
+	_, fd := n.readBeat()
+	return map[string]string{"1": "stdout", "2": "stderr"}[fd]
+}
+
+// readBeat reads what beat has written.
+func (n *nest) readBeat() (count, fd string) {
 	data, err := os.ReadFile(n.path(beatFile))
 	if err != nil {
-		return 0
+		return "", ""
 	}
-	beats, _ := strconv.Atoi(strings.TrimSpace(string(data))) // empty before the first beat
-	return beats
+	count, fd, _ = strings.Cut(string(data), "\n")
+	return strings.TrimSpace(count), strings.TrimSpace(fd)
 }
 
 // beatInterval is how long a probe rests between two beats.

@@ -10,15 +10,18 @@ import (
 
 func TestUsageErrors(t *testing.T) {
 	for message, args := range map[string][]string{
-		"no launcher given":                                               {},
-		`unknown death "old-age"`:                                         {"--only", "old-age", "--", "env"},
-		`unknown death "control"`:                                         {"--skip", "control", "--", "env"},
-		`unknown format "yaml"`:                                           {"-f", "yaml", "--", "env"},
-		"timeout 0s is not positive":                                      {"-t", "0", "--", "env"},
-		"no death is left to survive":                                     {"-o", "sigkill", "-x", "sigkill", "--", "env"},
-		"--shell takes one line: put it in quotes":                        {"--shell", "--", "nohup", "{}"},
-		`invalid value "x" for flag -L: launcher "x" is not NAME=COMMAND`: {"-L", "x"},
-		"flag provided but not defined: -frobnicate":                      {"--frobnicate"},
+		"no launcher given":                                             {},
+		`unknown death or check "old-age"`:                              {"--only", "old-age", "--", "env"},
+		`unknown death or check "control"`:                              {"--skip", "control", "--", "env"},
+		`unknown format "yaml"`:                                         {"-f", "yaml", "--", "env"},
+		`no format "tap" of a stress: table or json`:                    {"--stress", "1", "-f", "tap", "--", "env"},
+		"--stress goes without --output, --expect, --repeat and --time": {"--stress", "1", "-n", "2", "--", "env"},
+		"stress of -1 launches":                                         {"--stress", "-1", "--", "env"},
+		"timeout 0s is not positive":                                    {"-t", "0", "--", "env"},
+		"nothing is left to test":                                       {"-o", "sigkill", "-x", "sigkill", "--", "env"},
+		"--shell takes one line: put it in quotes":                      {"--shell", "--", "nohup", "{}"},
+		`launcher "x" is not NAME=COMMAND`:                              {"-L", "x"},
+		"flag provided but not defined: -frobnicate":                    {"--frobnicate"},
 	} {
 		run := detachtest(t, args...)
 		require.Equal(t, 125, run.status, args)
@@ -37,13 +40,40 @@ func TestInformation(t *testing.T) {
 		require.Contains(t, run.stdout, d.name)
 		require.Contains(t, run.stdout, d.who)
 	}
+	for _, c := range checks {
+		require.Contains(t, run.stdout, c.name)
+		require.Contains(t, run.stdout, c.who)
+	}
 	require.Regexp(t, `^detachtest \S+\n$`, detachtest(t, "-V").stdout)
 }
 
-func TestSelectDeaths(t *testing.T) {
-	selected, err := selectDeaths("hangup,sigkill,ctrl-c", "hangup")
-	require.NoError(t, err)
-	require.Len(t, selected, 2)
-	require.Equal(t, "sigkill", selected[0].name)
-	require.Equal(t, "ctrl-c", selected[1].name)
+func TestSelectRows(t *testing.T) {
+	for _, c := range []struct {
+		only, skip string
+		want       []string
+	}{
+		{"hangup,sigkill,ctrl-c", "hangup", []string{"sigkill", "ctrl-c"}},
+		{"zombies, hangup, descriptors", "", []string{"hangup", "descriptors", "zombies"}},
+		{"hygiene,sigkill", "port,pipes,helpers,signals,terminal,open-files,append,pid,exec-failure", []string{"sigkill", "descriptors", "zombies"}},
+		{"", "hygiene", deathNames()},
+	} {
+		selectedDeaths, selectedChecks, err := selectRows(c.only, c.skip)
+		require.NoError(t, err)
+		var names []string
+		for _, d := range selectedDeaths {
+			names = append(names, d.name)
+		}
+		for _, c := range selectedChecks {
+			names = append(names, c.name)
+		}
+		require.Equal(t, c.want, names)
+	}
+}
+
+func deathNames() []string {
+	var names []string
+	for _, d := range deaths {
+		names = append(names, d.name)
+	}
+	return names
 }

@@ -37,6 +37,11 @@ func beProbe(args []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Join(dir, acquireFile)); err == nil {
+		if b.AcquiresTerminal, err = acquiresTerminal(); err != nil {
+			return err
+		}
+	}
 	if err := announce(dir, b); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil // a launcher that starts twice: the first probe counts
@@ -87,9 +92,13 @@ func announce(dir string, b *birth) error {
 	return nil
 }
 
+// beatLine is what the probe writes at each beat.
+const beatLine = "%8d\n"
+
 // beat writes to standard output and standard error, as real programs do, and
 // then counts, for ever. The count grows only where both writes have come
-// through: a broken pipe ends it, a full one holds it up.
+// through: a broken pipe ends it, a full one holds it up. Behind the count
+// stands which of the two it is at.
 //
 // It uses plain system calls because os.File has an opinion of its own on
 // broken pipes.
@@ -99,11 +108,15 @@ func beat(path string) error {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	for n := 1; ; n++ {
-		line := fmt.Appendf(nil, "%8d\n", n)
+		line := fmt.Appendf(nil, beatLine, n)
 		// An error that does not kill, such as that of a terminal that is
 		// gone, does not stop an ordinary program either.
-		_, _ = unix.Write(1, line)
-		_, _ = unix.Write(2, line)
+		for fd := 1; fd <= 2; fd++ {
+			if _, err := unix.Pwrite(file, fmt.Appendln(nil, fd), int64(len(line))); err != nil {
+				return &os.PathError{Op: "write", Path: path, Err: err}
+			}
+			_, _ = unix.Write(fd, line)
+		}
 		if _, err := unix.Pwrite(file, line, 0); err != nil {
 			return &os.PathError{Op: "write", Path: path, Err: err}
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 // A stat is what /proc/PID/stat says of a process. See proc_pid_stat(5).
 type stat struct {
 	identity
+	name     string // of the executable, cut off at 15 bytes
 	state    byte
 	parent   int
 	group    int // process group
@@ -49,7 +51,7 @@ func parseStat(line []byte) (stat, error) {
 	if len(fields) <= startTime-3 {
 		return stat{}, fmt.Errorf("parse stat %q: too few fields", line)
 	}
-	s := stat{state: field(3)[0]}
+	s := stat{name: string(line[open+1 : end]), state: field(3)[0]}
 	var errs [6]error
 	s.pid, errs[0] = strconv.Atoi(strings.TrimSpace(string(line[:open])))
 	s.parent, errs[1] = strconv.Atoi(field(4))
@@ -63,9 +65,32 @@ func parseStat(line []byte) (stat, error) {
 	return s, nil
 }
 
+// zombieStatus returns what a process that nobody has reaped has ended with.
+func zombieStatus(id identity) (status unix.WaitStatus, known bool) {
+	const exitCode = 52 // field of /proc/PID/stat
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id.pid))
+	if err != nil {
+		return 0, false
+	}
+	s, err := parseStat(line)
+	if err != nil || s.identity != id || !s.zombie() {
+		return 0, false
+	}
+	fields := strings.Fields(string(line[bytes.LastIndexByte(line, ')')+1:])) // from the third on
+	if len(fields) <= exitCode-3 {
+		return 0, false
+	}
+	code, err := strconv.Atoi(fields[exitCode-3])
+	return unix.WaitStatus(code), err == nil
+}
+
 // processes returns the processes that match, zombies left out: they are dead,
 // only not buried.
 func processes(match func(stat) bool) ([]stat, error) {
+	return processesAndZombies(func(s stat) bool { return !s.zombie() && match(s) })
+}
+
+func processesAndZombies(match func(stat) bool) ([]stat, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
@@ -83,7 +108,7 @@ func processes(match func(stat) bool) ([]stat, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !s.zombie() && match(s) {
+		if match(s) {
 			found = append(found, s)
 		}
 	}
@@ -92,23 +117,62 @@ func processes(match func(stat) bool) ([]stat, error) {
 
 // descendants returns the processes below root, found by parent PID alone, as
 // supervisors find them.
+//
+// Precondition: root is alive or not reaped, so that its PID means nobody else.
 func descendants(root int) ([]stat, error) {
-	all, err := processes(func(stat) bool { return true })
+	s, err := readStat(root)
 	if err != nil {
 		return nil, err
 	}
+	return descendantsOf(s.identity)
+}
+
+// descendantsOf returns the processes below any of the roots, parents first,
+// and none of the roots themselves.
+func descendantsOf(roots ...identity) ([]stat, error) {
+	for {
+		all, err := processes(func(stat) bool { return true })
+		if err != nil {
+			return nil, err
+		}
+		found, moved := belowIn(all, roots)
+		if len(found) > 0 || !moved {
+			return found, nil
+		}
+	}
+}
+
+// belowIn finds them in a list of all processes. It takes a while to make such
+// a list, in which a process may end and leave its PID to a stranger, whose
+// children would be taken for its own. So each process is asked for its parent
+// once more, and then that parent whether it is still who it was. moved tells
+// that somebody was left out whose parent has ended meanwhile.
+func belowIn(all []stat, roots []identity) (found []stat, moved bool) {
 	children := map[int][]stat{}
 	for _, s := range all {
 		children[s.parent] = append(children[s.parent], s)
 	}
-	var below []stat
-	for parents := []int{root}; len(parents) > 0; parents = parents[1:] {
-		for _, s := range children[parents[0]] {
-			below = append(below, s)
-			parents = append(parents, s.pid)
+	for parents := slices.Clone(roots); len(parents) > 0; parents = parents[1:] {
+		for _, s := range children[parents[0].pid] {
+			now, err := readStat(s.pid)
+			switch {
+			case slices.Contains(roots, s.identity):
+			case err != nil || now.identity != s.identity || now.zombie(): // it has ended
+			case now.parent != s.parent || !parents[0].exists():
+				moved = true
+			default:
+				found = append(found, s)
+				parents = append(parents, s.identity)
+			}
 		}
 	}
-	return below, nil
+	return found, moved
+}
+
+// exists tells whether the process is still there, be it dead and not buried.
+func (id identity) exists() bool {
+	s, err := readStat(id.pid)
+	return err == nil && s.identity == id
 }
 
 // parseFields parses lines "Name: value", such as /proc/PID/status has.

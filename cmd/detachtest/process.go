@@ -55,6 +55,9 @@ func holdPidfd(id identity, pidfd int) *process {
 		for poll[0].Revents == 0 {
 			_, _ = unix.Poll(poll, -1)
 		}
+		if poll[0].Revents&unix.POLLNVAL != 0 {
+			panic("a pidfd was closed by somebody else")
+		}
 		p.at = time.Now()
 		close(p.ended)
 	}()
@@ -88,6 +91,43 @@ func (p *process) reap() (status unix.WaitStatus, known bool) {
 	}
 	pid, err := unix.Wait4(p.pid, &status, unix.WNOHANG, nil)
 	return status, err == nil && pid == p.pid
+}
+
+// posthumous returns the status of a dead process that was another's child,
+// which the kernel keeps for whoever holds a pidfd, since Linux 6.15. It is
+// known when the parent has reaped the process, which it may never do.
+func (p *process) posthumous() (status unix.WaitStatus, known bool) {
+	info := unix.PidfdInfo{}
+	for deadline := time.Now().Add(burialTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		info.Mask = unix.PIDFD_INFO_EXIT
+		err := unix.IoctlPidfdInfo(p.pidfd, &info)
+		if err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+			return unix.WaitStatus(info.Exit_code), true
+		}
+		if err != nil && err != unix.ESRCH {
+			break // an older kernel
+		}
+	}
+	return 0, false
+}
+
+// burialTimeout is how long a parent is given to reap its child.
+const burialTimeout = time.Second
+
+// fate says in words how a dead process ended. It leaves it to be reaped.
+func (p *process) fate() string {
+	status, known := zombieStatus(p.identity)
+	if !known {
+		status, known = p.posthumous()
+	}
+	switch {
+	case !known:
+		return "ended"
+	case status.Signaled():
+		return "was killed by " + unix.SignalName(status.Signal())
+	default:
+		return fmt.Sprintf("exited with status %d", status.ExitStatus())
+	}
 }
 
 // kill makes sure that the process is dead.

@@ -24,7 +24,7 @@ func sampleMatrix() *matrix {
 
 func TestTable(t *testing.T) {
 	var b strings.Builder
-	require.NoError(t, writeTable(&b, sampleMatrix(), false))
+	require.NoError(t, writeTable(&b, newReport(sampleMatrix()), style{}))
 	require.Equal(t, `              nohup  détaché  bad
 sigkill       ✗      ✓        –
 hangup        ✓      ✓        –
@@ -33,21 +33,23 @@ closed-pipes  ✗      –        –
 nohup, sigkill: died of SIGPIPE
 nohup, hangup: it was odd
 nohup, closed-pipes: frozen
-détaché, closed-pipes: no pipes
+détaché, closed-pipes: not run: no pipes
 bad: no
 `, b.String())
 }
 
 func TestTableInColour(t *testing.T) {
 	var b strings.Builder
-	require.NoError(t, writeTable(&b, sampleMatrix(), true))
+	require.NoError(t, writeTable(&b, newReport(sampleMatrix()), style{colour: true}))
 	require.Contains(t, b.String(), "sigkill       \x1b[31m✗\x1b[0m      \x1b[32m✓\x1b[0m        \x1b[31m–\x1b[0m\n")
 }
 
 func TestSurvived(t *testing.T) {
-	for o, want := range map[outcome]bool{survived: true, notRun: true, died: false, frozen: false, launchFailed: false} {
+	for o, want := range map[outcome]bool{survived: true, notRun: true, doomed: true, died: false, frozen: false, launchFailed: false} {
 		m := &matrix{verdicts: []verdict{{Outcome: survived}, {Outcome: o}}}
 		require.Equal(t, want, m.survived(), o)
+		m.require = true
+		require.Equal(t, want && o != notRun, m.survived(), o)
 		require.Contains(t, cells, o)
 	}
 }

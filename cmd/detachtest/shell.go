@@ -35,7 +35,7 @@ func beShell(job []string) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// The terminal is descriptor 0.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: true}
-	if len(job) > 1 && job[1] == managerWord {
+	if len(job) > 1 && (job[1] == managerWord || job[1] == waitingManagerWord) {
 		unix.CloseOnExec(shellSocket)
 		cmd.ExtraFiles = []*os.File{os.NewFile(shellSocket, "tester")}
 	}

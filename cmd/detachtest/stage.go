@@ -7,9 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,8 +27,14 @@ import (
 // what is done to those can reach neither the tester nor the user's shell.
 type stage struct {
 	nest    *nest
+	set     staging
 	manager *process
 	probe   *process // nil until launched
+	// launcher is the PID of what the manager has run, if that is known.
+	launcher int
+	// bornAt and restedAt are when the probe was born and when the launcher
+	// had ended; zero where it seems to stay.
+	bornAt, restedAt time.Time
 
 	// leader is the leader of the session and detachtest's child: the manager
 	// itself, or the shell in whose terminal it runs.
@@ -35,8 +45,54 @@ type stage struct {
 	terminal *terminal
 
 	// socket and remarks lead to the manager, nil where it is the user's own.
-	socket  *os.File
+	socket  io.ReadWriteCloser
 	remarks chan remark
+	// door is where a manager that somebody else starts connects to.
+	door *net.UnixListener
+
+	// What the death has prepared: the steps before the manager, what is in
+	// its environment, and which processes there were before it.
+	prelude []string
+	cookies map[string]string
+	before  map[string]bool
+	// cgroup is the folder of the manager's, unit the one of systemd's that it
+	// is in. Closing keyboard ends the login session that it is in. contained:
+	// it is PID 1 of a PID namespace.
+	cgroup    string
+	unit      string
+	keyboard  io.Closer
+	contained bool
+
+	// cleanups are done at the end, the last first.
+	cleanups []func() error
+}
+
+// later has something done when the stage is torn down.
+func (s *stage) later(cleanup func() error) {
+	s.cleanups = append(s.cleanups, cleanup)
+}
+
+// A staging is how a stage is set.
+type staging struct {
+	// prepare makes ready what is needed before the manager starts.
+	prepare func(*stage) error
+	// start starts the manager where it is not simply the leader of a session.
+	start func(*stage, *exec.Cmd) error
+	// terminal: the manager runs in the foreground of a terminal.
+	terminal bool
+	// adopts: the leader of the session, which is not the manager, adopts
+	// orphans, so that all that was started is found below it.
+	adopts bool
+	// parentSig is the parent-death signal of the launcher.
+	parentSig unix.Signal
+	// faults are what the launcher inherits, or a manager of the user's own.
+	faults []string
+	// target is the file in the nest that is launched. Empty means the probe.
+	target string
+	// waits: a manager of detachtest's own does not launch before it is told.
+	waits bool
+	// acquires: the probe tries for a terminal.
+	acquires bool
 }
 
 // raise starts a manager for the launcher in the nest. The stage must be torn
@@ -44,15 +100,26 @@ type stage struct {
 //
 // Precondition: the goroutine is locked to its thread until the stage is torn
 // down. The session leader's parent-death signal is that of the thread.
-func raise(n *nest, l launcher, terminal bool) (*stage, error) {
-	s := &stage{nest: n}
-	start := s.start
-	if terminal {
-		start = s.startInTerminal
+func raise(n *nest, l launcher, set staging) (*stage, error) {
+	s := &stage{nest: n, set: set}
+	start := set.start
+	switch {
+	case start != nil:
+	case set.terminal || set.adopts:
+		start = (*stage).startInTerminal
+	default:
+		start = (*stage).start
 	}
-	cmd, err := s.prepare(l)
+	var err error
+	if set.prepare != nil {
+		err = set.prepare(s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("prepare: %w", err)
+	}
+	cmd, err := s.prepare(l.in(n))
 	if err == nil {
-		err = start(cmd)
+		err = start(s, cmd)
 	}
 	for _, theirs := range cmd.ExtraFiles {
 		_ = theirs.Close()
@@ -66,25 +133,60 @@ func raise(n *nest, l launcher, terminal bool) (*stage, error) {
 // prepare returns the manager, not started. Its ExtraFiles are to be closed by
 // the caller in any case.
 func (s *stage) prepare(l launcher) (*exec.Cmd, error) {
-	words := l.command(s.nest.probe())
+	target := s.nest.probe()
+	if s.set.target != "" {
+		target = s.nest.path(s.set.target)
+	}
+	words := l.command(target)
+	if len(s.set.faults) > 0 {
+		var err error
+		if words, err = careless(s.nest.dir, s.set.faults, words); err != nil {
+			return &exec.Cmd{}, err
+		}
+	}
+	if s.set.acquires {
+		if err := os.WriteFile(s.nest.path(acquireFile), nil, 0o600); err != nil {
+			return &exec.Cmd{}, err
+		}
+	}
+	environ := os.Environ()
+	for name, value := range s.cookies {
+		environ = append(environ, name+"="+value)
+	}
 	if l.manager {
 		cmd := exec.Command(words[0], words[1:]...)
-		cmd.Env = append(os.Environ(), "DETACHTEST_PROBE="+s.nest.probe())
+		cmd.Env = append(environ, "DETACHTEST_PROBE="+target, "DETACHTEST_PIDFILE="+s.nest.path(pidFile))
 		if cmd.Err != nil {
 			return cmd, &launchError{cause: cmd.Err.Error()}
 		}
-		return cmd, nil
+		return cmd, s.addPrelude(cmd)
 	}
-	cmd, err := reexec(managerWord, words)
+	role := managerWord
+	if s.set.waits {
+		role = waitingManagerWord
+	}
+	cmd, err := reexec(role, slices.Concat([]string{strconv.Itoa(int(s.set.parentSig))}, words))
 	if err != nil {
 		return cmd, err
 	}
+	cmd.Env = environ
 	socket, err := s.openSocket()
 	if err != nil {
 		return cmd, err
 	}
 	cmd.ExtraFiles = []*os.File{socket} // managerSocket
-	return cmd, nil
+	return cmd, s.addPrelude(cmd)
+}
+
+// addPrelude has the manager take the steps that the death wants first.
+func (s *stage) addPrelude(cmd *exec.Cmd) error {
+	if len(s.prelude) == 0 {
+		return nil
+	}
+	self, err := os.Executable()
+	cmd.Args = withPrelude(self, s.prelude, slices.Concat([]string{cmd.Path}, cmd.Args[1:]))
+	cmd.Path = self
+	return err
 }
 
 // reexec returns this program in another role.
@@ -101,7 +203,10 @@ func (s *stage) start(cmd *exec.Cmd) error {
 	}
 	defer func() { _ = out.Close() }()
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setsid = true
 	err = s.startLeader(cmd)
 	s.manager = s.leader
 	return err
@@ -124,6 +229,12 @@ func (s *stage) startInTerminal(cmd *exec.Cmd) error {
 	defer func() { _ = reader.Close() }()
 
 	shell, err := reexec(shellWord, cmd.Args)
+	if err == nil && s.set.adopts {
+		var words []string
+		if words, err = careless(s.nest.dir, []string{faultSubreaper}, shell.Args); err == nil {
+			shell = exec.Command(words[0], words[1:]...)
+		}
+	}
 	if err != nil {
 		_ = report.Close()
 		return err
@@ -177,12 +288,18 @@ func (s *stage) openSocket() (theirs *os.File, err error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
-	s.socket = os.NewFile(uintptr(pair[0]), "manager")
+	s.listen(os.NewFile(uintptr(pair[0]), "manager"))
+	return os.NewFile(uintptr(pair[1]), "tester"), nil
+}
+
+// listen takes what the manager says.
+func (s *stage) listen(socket io.ReadWriteCloser) {
+	s.socket = socket
 	// Nobody has to listen: there is room for all that a manager ever says.
 	s.remarks = make(chan remark, 8)
 	go func(remarks chan<- remark) {
 		defer close(remarks)
-		decoder := json.NewDecoder(s.socket)
+		decoder := json.NewDecoder(socket)
 		for {
 			var r remark
 			if decoder.Decode(&r) != nil {
@@ -191,7 +308,6 @@ func (s *stage) openSocket() (theirs *os.File, err error) {
 			remarks <- r
 		}
 	}(s.remarks)
-	return os.NewFile(uintptr(pair[1]), "tester"), nil
 }
 
 // order has the manager do something and returns its answer.
@@ -216,6 +332,26 @@ func (s *stage) order(order string, isAnswer func(remark) bool) (remark, error) 
 
 // orderTimeout is how long a manager that does nothing else may take to obey.
 const orderTimeout = 10 * time.Second
+
+// ownPipes returns the pipes that the manager has open, as /proc names them. The
+// manager is detachtest's own, so they are those between it and the launcher.
+func (s *stage) ownPipes() ([]string, error) {
+	dir := fmt.Sprintf("/proc/%d/fd", s.manager.pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var pipes []string
+	for _, e := range entries {
+		if link, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && strings.HasPrefix(link, "pipe:") {
+			pipes = append(pipes, link)
+		}
+	}
+	if len(pipes) == 0 {
+		return nil, errors.New("the manager has no pipes")
+	}
+	return pipes, nil
+}
 
 // signalGroup signals the manager's process group. The manager was started as
 // its leader and is not reaped before the stage is torn down, so the group's
@@ -276,6 +412,9 @@ func (s *stage) tearDown() error {
 	}
 	if s.terminal != nil {
 		_ = s.terminal.close() // perhaps closed by the hang-up
+	}
+	for _, cleanup := range slices.Backward(s.cleanups) {
+		errs = append(errs, cleanup())
 	}
 	return errors.Join(append(errs, s.nest.tearDown())...)
 }

@@ -43,6 +43,30 @@ func openTerminal() (*terminal, *os.File, error) {
 	return t, slave, nil
 }
 
+// acquiresTerminal tells whether this process gets a controlling terminal just
+// by opening one, as a server does that logs to /dev/console or runs a program
+// in a terminal of its own: a session leader without one does. It stays open,
+// as its hang-up would reach the process then.
+func acquiresTerminal() (bool, error) {
+	var err error
+	if ownTerminal.master, ownTerminal.slave, err = pty.Open(); err != nil {
+		return false, err
+	}
+	name := ownTerminal.slave.Name()
+	before, err := readStat(os.Getpid())
+	if err != nil {
+		return false, err
+	}
+	if _, err := unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil { // without O_NOCTTY
+		return false, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	after, err := readStat(os.Getpid())
+	return before.terminal == 0 && after.terminal != 0, err
+}
+
+// ownTerminal is what acquiresTerminal has opened.
+var ownTerminal struct{ master, slave *os.File }
+
 // interruptKey is what a terminal sends for Ctrl-C.
 const interruptKey = "\x03"
 

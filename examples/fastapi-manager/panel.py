@@ -2,7 +2,8 @@
 
 Environment: PANEL_SERVERS, the directory of the servers (default ./servers);
 PANEL_STOP_GRACE, the seconds a server gets for each way of stopping it (default
-30); DETACH, the path of detach (default: found in PATH).
+30); PANEL_COMMAND, the command that is a server, run in its directory (default:
+java -jar server.jar nogui); DETACH, the path of detach (default: found in PATH).
 
 The endpoints are plain functions, which FastAPI runs in threads: stopping a
 server may take a minute, and the panel goes on serving meanwhile.

@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ PID_FILE = "server.pid"
 RECORD = "server.pid.json"
 CONSOLE = "console.in"
 LOG = "logs/console.log"
-COMMAND = ["java", "-jar", "server.jar", "nogui"]
+COMMAND = shlex.split(os.environ.get("PANEL_COMMAND", "java -jar server.jar nogui"))
 
 LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 16 * 1024
