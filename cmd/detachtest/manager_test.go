@@ -65,6 +65,6 @@ func TestRequire(t *testing.T) {
 	for _, flag := range []string{"-r", "--require"} {
 		run := detachtest(t, append([]string{flag}, args...)...)
 		require.Equal(t, 1, run.status, run.stdout)
-		require.Contains(t, run.stdout, "full-pipe: the pipes are the manager's own")
+		require.Contains(t, run.stdout, "full-pipe: not run: the pipes are the manager's own")
 	}
 }
