@@ -208,7 +208,7 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 		s.Nice = &n
 	}
 	c.Limits.limitService(s)
-	s.Properties = c.Limits.properties()
+	s.Properties = append(s.Properties, c.Limits.properties()...)
 	if u := spec.User; u != nil {
 		s.User, s.Group = strconv.Itoa(int(u.UID)), strconv.Itoa(int(u.GID))
 		for _, gid := range u.Groups {
