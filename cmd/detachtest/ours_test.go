@@ -43,7 +43,7 @@ func TestOurMatrix(t *testing.T) {
 	manager := lab.Build(t, "detach/lab/manager")
 	folder := filepath.Dir(manager)
 	launchers := filepath.Join(folder, "launchers")
-	require.NoError(t, os.WriteFile(launchers, fmt.Appendf(nil, "detach=%s --\npackage=manager:%s\n", lab.Bin(t, "detach"), manager), 0o644))
+	require.NoError(t, os.WriteFile(launchers, fmt.Appendf(nil, "detach=%[1]s --\ndetach --outlive-ci=%[1]s --outlive-ci --\ndetach --via fork=%[1]s --via fork --\npackage=manager:%[2]s\n", lab.Bin(t, "detach"), manager), 0o644))
 
 	pinned, err := filepath.Abs(pinnedFile)
 	require.NoError(t, err)

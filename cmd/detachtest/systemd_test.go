@@ -108,10 +108,22 @@ func TestContainerIsLeftByHelp(t *testing.T) {
 // All deaths are staged there, of the user's own manager too.
 func TestDetachUnderSystemd(t *testing.T) {
 	t.Run("binary", func(t *testing.T) {
-		for _, verdicts := range underSystemd(t, "--require", "--", lab.Bin(t, "detach"), "--") {
+		bin := lab.Bin(t, "detach")
+		verdicts := underSystemd(t, "--launcher", "fork="+bin+" --via fork --",
+			"--launcher", "auto="+bin+" --", "--launcher", "outlive-ci="+bin+" --outlive-ci --")
+		// A service outlives the cgroup of its manager.
+		auto := without(detachDiesOf, "cgroup-kill", "systemd-stop", "systemd-restart", "logout")
+		for name, kills := range map[string]map[string]string{
+			"fork": detachDiesOf, "auto": auto, "outlive-ci": without(auto, ciDeaths...),
+		} {
 			for _, d := range deaths {
-				require.NotEqual(t, notRun, verdicts[d.name].Outcome, "%+v", verdicts[d.name])
-				requireVerdict(t, d, verdicts[d.name], detachDiesOf[d.name])
+				v := verdicts[name][d.name]
+				if d.name == "container-stop" && name != "fork" {
+					require.Equal(t, notRun, v.Outcome, "systemd has started it outside: %+v", v)
+					continue
+				}
+				require.NotEqual(t, notRun, v.Outcome, "%+v", v)
+				requireVerdict(t, d, v, kills[d.name])
 			}
 		}
 	})
