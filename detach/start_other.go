@@ -18,8 +18,6 @@ func (c *Cmd) start(context.Context) (*Process, error) { return nil, unsupported
 
 func (c *Cmd) outlook(context.Context) (Outlook, error) { return Outlook{}, unsupported("look at") }
 
-func (r *Record) usage() *Usage { return nil }
-
 func open(string) (*Process, error) { return nil, unsupported("open") }
 
 func openEnded(string) (*Process, error) { return nil, unsupported("open") }

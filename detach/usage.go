@@ -1,10 +1,5 @@
 package detach
 
-// Usage is what its cgroup uses, if that is the daemon's alone and still there:
-// the one of ViaCgroup is so after the daemon has ended, until Process.Stop. Nil
-// means that there is none.
-func (r *Record) Usage() *Usage { return r.usage() }
-
 // Usage is what a daemon uses of what its cgroup has: of a daemon with one of
 // its own, see ViaSystemd and ViaCgroup. -1 is no limit, or that it cannot be
 // told.
