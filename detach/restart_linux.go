@@ -35,7 +35,12 @@ func (c *Cmd) checkSupervision() error {
 		}
 		return e
 	}
-	if ready := c.Ready.wantsNotify(); c.Watchdog > 0 && ready {
+	return nil
+}
+
+// checkSocket refuses two sockets in one variable.
+func (c *Cmd) checkSocket() error {
+	if c.Watchdog > 0 && c.Ready.wantsNotify() {
 		return &Error{Op: "watchdog", Path: c.Watchdog.String(), Err: invalidError("goes with no readiness by notification: that is another socket")}
 	}
 	return nil
@@ -57,17 +62,21 @@ func (c *Cmd) supervision() []service.Property {
 	return list
 }
 
+// throughConsole has a shell open a console and execute the program: systemd
+// opens a FIFO for reading only, which is at its end with the last writer.
+func throughConsole(console, path string, args []string) (shell string, all []string) {
+	return "/bin/sh", append([]string{"sh", "-c", `exec <>"$0" && exec "$@"`, console, path}, args[1:]...)
+}
+
 // superviseFiles names the files of standard input, output and error, which
-// systemd opens at each start. It opens a FIFO for reading only, which is at its
-// end with the last writer, so that a shell does it and executes the program.
+// systemd opens at each start.
 func superviseFiles(s *service.Spec, r *Record) {
 	set := func(name, value string) {
 		s.Properties = append(s.Properties, service.Property{Name: name, Value: value})
 	}
 	switch {
 	case r.Console != "":
-		s.Args = append([]string{"sh", "-c", `exec <>"$0" && exec "$@"`, r.Console, s.Path}, s.Args[1:]...)
-		s.Path = "/bin/sh"
+		s.Path, s.Args = throughConsole(r.Console, s.Path, s.Args)
 		set("StandardInput", "null")
 	case r.Stdin != "":
 		set("StandardInputFile", r.Stdin)

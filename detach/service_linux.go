@@ -173,6 +173,17 @@ func limits() []service.Limit {
 	return list
 }
 
+// umask is what the double fork would set.
+func (c *Cmd) umask() int {
+	if c.Umask != nil {
+		return *c.Umask
+	}
+	if own, err := proc.ReadStatus("/proc/self"); err == nil {
+		return 0o022 | own.Umask
+	}
+	return 0o022
+}
+
 // serviceSpec is what the double fork of spec would make, for systemd.
 func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Hazard) {
 	env, lost := variables(spec.Env)
@@ -183,7 +194,7 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 		Args:        spec.Args,
 		Env:         env,
 		Dir:         r.Dir,
-		Umask:       spec.Umask,
+		Umask:       c.umask(),
 		Stdio:       spec.Stdio,
 		Limits:      limits(),
 		Supervised:  c.Restart != RestartNo,
@@ -192,12 +203,6 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 	}
 	if s.Supervised {
 		superviseFiles(s, r)
-	}
-	if s.Umask < 0 {
-		s.Umask = 0o022
-		if own, err := proc.ReadStatus("/proc/self"); err == nil {
-			s.Umask |= own.Umask
-		}
 	}
 	if adj, err := oomScoreAdj("/proc/self"); err == nil {
 		s.OOMScoreAdj = &adj

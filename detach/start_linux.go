@@ -28,6 +28,9 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if err := c.checkSocket(); err != nil {
+		return nil, err
+	}
 	ready, err := c.Ready.prepare()
 	if err != nil {
 		return nil, err

@@ -18,6 +18,8 @@ func (c *Cmd) start(context.Context) (*Process, error) { return nil, unsupported
 
 func (c *Cmd) outlook(context.Context) (Outlook, error) { return Outlook{}, unsupported("look at") }
 
+func (c *Cmd) unitFile(UnitEnv) (string, error) { return "", unsupported("write") }
+
 func open(string) (*Process, error) { return nil, unsupported("open") }
 
 func openEnded(string) (*Process, error) { return nil, unsupported("open") }

@@ -49,10 +49,19 @@ func openStdio(c *Cmd, user *account) (s *stdio, err error) {
 	return s, s.logs(c, user)
 }
 
+// oneInput refuses two.
+func (c *Cmd) oneInput() error {
+	if c.Console != "" && c.Stdin != "" {
+		return &Error{Op: "console", Path: c.Console, Err: fmt.Errorf("excludes a standard input file: %w", unix.EINVAL)}
+	}
+	return nil
+}
+
 func (s *stdio) input(c *Cmd, user *account, null int) (int, error) {
+	if err := c.oneInput(); err != nil {
+		return -1, err
+	}
 	switch {
-	case c.Console != "" && c.Stdin != "":
-		return -1, &Error{Op: "console", Path: c.Console, Err: fmt.Errorf("excludes a standard input file: %w", unix.EINVAL)}
 	case c.Console != "" && user != nil:
 		return s.keep(user.openConsole(c.resolve(c.Console)))
 	case c.Console != "":

@@ -14,14 +14,15 @@ import (
 // options is what the command line says.
 type options struct {
 	cmd                        detach.Cmd
+	unit                       detach.UnitEnv
 	json, quiet, help, version bool
 }
 
-func parse(args []string) (*options, error) {
+// parse parses what is behind the words with which the user calls it.
+func parse(call string, args []string) (*options, error) {
 	o := &options{}
-	var set, unset []string
-	var clean, outliveCI bool
-	flags := newFlags("detach")
+	var outliveCI bool
+	flags := newFlags(call)
 	flags.text(&o.cmd.Dir, "C", "chdir")
 	flags.text(&o.cmd.Stdout, "o", "stdout")
 	flags.text(&o.cmd.Stderr, "e", "stderr")
@@ -29,9 +30,9 @@ func parse(args []string) (*options, error) {
 	flags.text(&o.cmd.Console, "", "console")
 	flags.text(&o.cmd.PIDFile, "p", "pidfile")
 	flags.value(func(s string) error { return parseUmask(s, &o.cmd.Umask) }, "", "umask")
-	flags.value(func(s string) error { return parseVariable(s, &set) }, "E", "env")
-	flags.value(func(s string) error { return parseName(s, &unset) }, "", "unset")
-	flags.toggle(&clean, "", "clean-env")
+	flags.value(func(s string) error { return parseVariable(s, &o.unit.Set) }, "E", "env")
+	flags.value(func(s string) error { return parseName(s, &o.unit.Unset) }, "", "unset")
+	flags.toggle(&o.unit.Clean, "", "clean-env")
 	flags.toggle(&outliveCI, "", "outlive-ci")
 	flags.value(func(s string) (err error) {
 		o.cmd.Via, err = parseVia(s)
@@ -79,19 +80,19 @@ func parse(args []string) (*options, error) {
 	}
 	command := flags.Args()
 	if len(command) == 0 {
-		return nil, &usageError{"no command", "detach [flags] -- COMMAND [ARG...]"}
+		return nil, &usageError{"no command", call + " [flags] -- COMMAND [ARG...]"}
 	}
 	if at := len(args) - len(command); at == 0 || args[at-1] != "--" {
 		return nil, &usageError{
-			fmt.Sprintf("%q is not a verb of detach", command[0]),
-			"to start it, put -- before it: detach " + quote(slices.Concat(args[:at], []string{"--"}, command)...),
+			fmt.Sprintf("%q is not a verb of %s", command[0], call),
+			"to start it, put -- before it: " + call + " " + quote(slices.Concat(args[:at], []string{"--"}, command)...),
 		}
 	}
 	if r := o.cmd.Ready; len(r.When) == 0 && (len(r.Fail) > 0 || r.Timeout > 0 || r.Keep) {
 		return nil, &usageError{"--fail, --timeout and --keep go with --ready", "such as --ready alive=2s"}
 	}
 	o.cmd.Path, o.cmd.Args = command[0], command
-	o.cmd.Env = environment(clean, unset, set, outliveCI)
+	o.cmd.Env = environment(o.unit.Clean, o.unit.Unset, o.unit.Set, outliveCI)
 	o.cmd.Manager = manager()
 	return o, nil
 }

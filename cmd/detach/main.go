@@ -33,7 +33,7 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 }
 
 func start(args []string, stdout, stderr io.Writer) (status int) {
-	o, err := parse(args)
+	o, err := parse("detach", args)
 	if err != nil {
 		report(stderr, err)
 		return statusFailed

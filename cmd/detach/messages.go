@@ -113,6 +113,9 @@ func hintFor(err error) string {
 		if errors.Is(err, syscall.EMFILE) {
 			return "a lower number, or a higher limit: ulimit -n"
 		}
+		if errors.Is(err, errors.ErrUnsupported) {
+			return "--ready notify, where the program sends READY=1 (sd_notify(3)), or without"
+		}
 	case "verify":
 		if errors.Is(err, detach.ErrExited) {
 			return "it ended at once: its log tells why; if it puts itself into the background, have it not do that"

@@ -79,6 +79,7 @@ file or /dev/null; anything else would not outlive the caller and becomes
 Verbs look after what was started; detach VERB --help tells more:
   status   whether it runs, since when, and what it uses; --check for its health
   verify   each property of detachment, of any process
+  unit     a unit file, for systemd to start a program like this at each boot
   hazards  how a program would be started here, and what could still end it
   stop     end it and everything in its session
   wait     until it has ended

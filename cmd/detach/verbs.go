@@ -15,6 +15,7 @@ var verbs = []verb{
 	{"status", runStatus},
 	{"verify", runVerify},
 	{"hazards", runHazards},
+	{"unit", runUnit},
 	{"stop", runStop},
 	{"wait", runWait},
 	{"console", runConsole},

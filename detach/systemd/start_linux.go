@@ -25,18 +25,6 @@ const (
 	jobPatience  = startTimeout + 2*patience
 )
 
-// ownVariables are those that systemd may set in the environment of a service,
-// see "Environment Variables Set or Propagated by the Service Manager" in
-// systemd.exec(5). Those of its own environment come with them.
-var ownVariables = []string{
-	"CACHE_DIRECTORY", "CONFIGURATION_DIRECTORY", "CREDENTIALS_DIRECTORY", "DEBUG_INVOCATION", "FDSTORE",
-	"HOME", "INVOCATION_ID", "JOURNAL_STREAM", "LANG", "LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID",
-	"LISTEN_PIDFDID", "LOGNAME", "LOGS_DIRECTORY", "LOG_NAMESPACE", "MAINPID", "MAINPIDFDID", "MANAGERPID",
-	"MANAGERPIDFDID", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "NOTIFY_SOCKET", "PATH", "PIDFILE",
-	"RUNTIME_DIRECTORY", "SHELL", "STATE_DIRECTORY", "SYSTEMD_EXEC_PID", "TERM", "USER", "WATCHDOG_PID",
-	"WATCHDOG_USEC", "XDG_RUNTIME_DIR",
-}
-
 // Start starts a service as a double fork would start the program.
 func (c *conn) Start(ctx context.Context, s *service.Spec) (int, error) {
 	if c.version < oldest {
@@ -197,7 +185,7 @@ type command struct {
 
 // unwanted are the variables that systemd would set beside those of env.
 func unwanted(own, env []string) []string {
-	names := slices.Clone(ownVariables)
+	names := slices.Clone(service.OwnVariables)
 	for _, entry := range own {
 		name, _, _ := strings.Cut(entry, "=")
 		names = append(names, name)

@@ -1,0 +1,236 @@
+package detach
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/service"
+)
+
+func (c *Cmd) unitFile(env UnitEnv) (string, error) {
+	if err := c.check(); err != nil {
+		return "", err
+	}
+	if err := c.noUnitFile(); err != nil {
+		return "", err
+	}
+	if _, err := c.account(); err != nil {
+		return "", err
+	}
+	path, err := c.find(c.env())
+	if err != nil {
+		return "", err
+	}
+	r := c.record(path)
+	if c.Stdout == "" && c.Stderr == "" {
+		r.Stdout, r.Stderr = "", "" // the caller's are not the unit's
+	}
+	if err := c.checkUnitFiles(&r); err != nil {
+		return "", err
+	}
+	f := &unitLines{}
+	f.section("Unit")
+	f.expanded("Description", strings.TrimPrefix(description(r.Command), "detach: "))
+	f.section("Service")
+	c.unitCommands(f, &r)
+	c.unitStart(f)
+	c.unitProcess(f, &r)
+	c.unitEnvironment(f, env)
+	f.properties(c.Limits.properties())
+	f.properties(c.supervision())
+	f.section("Install")
+	if unix.Geteuid() == 0 {
+		f.plain("WantedBy", "multi-user.target")
+	} else {
+		f.plain("WantedBy", "default.target")
+	}
+	return f.text, f.err
+}
+
+// noUnitFile refuses what systemd does not do.
+func (c *Cmd) noUnitFile() error {
+	refuse := func(op, path, why string) error { return &Error{Op: op, Path: path, Err: unfitError(why)} }
+	switch {
+	case c.Via != ViaAuto && c.Via != ViaSystemd:
+		return refuse("via", string(c.Via), "a unit file is for systemd")
+	case c.Cgroup != "":
+		return refuse("cgroup", c.Cgroup, "systemd gives each unit its own")
+	case len(c.Ready.Fail) > 0:
+		return refuse("ready", "fail", "systemd does not look at the log")
+	case c.Ready.Keep:
+		return refuse("ready", "keep", "systemd ends what is not ready in time")
+	}
+	for _, condition := range c.Ready.When {
+		if condition != (Notify{}) {
+			return refuse("ready", condition.String(), "systemd waits for a notification only")
+		}
+	}
+	if _, err := os.Stat(booted); err == nil { // most likely it is for here
+		return c.Limits.checkControllers(unix.Geteuid())
+	}
+	return nil
+}
+
+// checkUnitFiles looks at the files as a start would, and opens none.
+func (c *Cmd) checkUnitFiles(r *Record) error {
+	if !filepath.IsAbs(r.Dir) {
+		return &Error{Op: "chdir", Path: c.Dir, Err: unix.ENOENT} // the working directory has been deleted
+	}
+	if err := c.oneInput(); err != nil {
+		return err
+	}
+	refuse := func(path string, err error) error { return &Error{Op: "open", Path: path, Err: err} }
+	files := []string{r.Stdin, r.Stdout, r.Stderr, r.Console}
+	for _, path := range files {
+		if r.PIDFile != "" && (path == r.PIDFile || path == r.PIDFile+".json") {
+			return refuse(path, ErrIsPIDFile)
+		}
+	}
+	for _, path := range append(files, r.PIDFile) {
+		if path == "" {
+			continue
+		}
+		var st unix.Stat_t
+		err := unix.Stat(path, &st)
+		kind := st.Mode & unix.S_IFMT
+		switch {
+		case err == unix.ENOENT && path != r.Stdin:
+			if err := unix.Stat(filepath.Dir(path), &st); err != nil {
+				return refuse(path, err)
+			}
+		case err != nil:
+			return refuse(path, err)
+		case kind == unix.S_IFDIR:
+			return refuse(path, unix.EISDIR)
+		case path == r.Console && kind != unix.S_IFIFO:
+			return refuse(path, ErrNotFIFO)
+		case path == r.PIDFile && kind != unix.S_IFREG:
+			return refuse(path, ErrNotPIDFile)
+		case path != r.Console && (kind == unix.S_IFIFO || kind == unix.S_IFSOCK):
+			return refuse(path, ErrNotLog)
+		}
+	}
+	return nil
+}
+
+// unitCommands are what is executed, and around it what a start and Stop do with
+// the console and the PID file. The user does it, and not root, whom a user could
+// lead astray with a symbolic link.
+func (c *Cmd) unitCommands(f *unitLines, r *Record) {
+	if r.Console != "" {
+		f.command("ExecStartPre", "/bin/sh", "-c", `[ -p "$0" ] || exec mkfifo -m 0600 -- "$0"`, r.Console)
+	}
+	path, args := r.Path, r.Command
+	switch {
+	case r.Console != "":
+		path, args = throughConsole(r.Console, path, args)
+	case !executableInUnit(path):
+		path, args = "/bin/sh", append([]string{"sh", "-c", `exec "$0" "$@"`, path}, args[1:]...)
+	}
+	if filepath.Base(args[0]) == filepath.Base(path) && !strings.Contains(path, "$") {
+		f.command("ExecStart", path, args[1:]...)
+	} else {
+		f.command("ExecStart", "@"+path, args...)
+	}
+	if r.PIDFile != "" {
+		f.command("ExecStartPost", "/bin/sh", "-c", `umask 022; echo "$MAINPID" >"$0.new" && mv -f -- "$0.new" "$0"`, r.PIDFile)
+	}
+	if r.StopConsole != "" {
+		// systemd sends SIGTERM when this has ended.
+		f.command("ExecStop", "/bin/sh", "-c", `printf '%s\n' "$1" >"$0" && exec tail --pid="$MAINPID" -f /dev/null`, r.Console, r.StopConsole)
+	}
+	if r.PIDFile != "" {
+		f.command("ExecStopPost", "/bin/rm", "-f", "--", r.PIDFile)
+	}
+}
+
+// unitStart is when it counts as started, and how long it has to end.
+func (c *Cmd) unitStart(f *unitLines) {
+	if c.Ready.wantsNotify() {
+		f.plain("Type", "notify")
+		if c.Watchdog == 0 { // which says it too
+			f.plain("NotifyAccess", "all")
+		}
+		f.plain("TimeoutStartSec", span(cmp.Or(c.Ready.Timeout, readyTimeout)))
+	} else {
+		f.plain("Type", "exec")
+	}
+	f.plain("TimeoutStopSec", span(stopTimeout))
+}
+
+// unitProcess is what the process is born with.
+func (c *Cmd) unitProcess(f *unitLines, r *Record) {
+	if user, group, hasGroup := strings.Cut(c.User, ":"); user != "" {
+		f.expanded("User", user)
+		if hasGroup {
+			f.expanded("Group", group)
+		}
+	}
+	f.path("WorkingDirectory", "", r.Dir)
+	f.plain("UMask", fmt.Sprintf("%04o", c.umask()))
+	f.plain("IgnoreSIGPIPE", "no")
+	if r.Stdin != "" {
+		f.path("StandardInput", "file:", r.Stdin)
+	}
+	for _, l := range [][2]string{{"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}} {
+		switch l[1] {
+		case "":
+		case os.DevNull:
+			f.plain(l[0], "null")
+		default:
+			f.path(l[0], "append:", l[1])
+		}
+	}
+	if c.Limits.Nice != nil {
+		f.plain("Nice", fmt.Sprint(*c.Limits.Nice))
+	}
+	if c.Limits.OOMScoreAdj != nil {
+		f.plain("OOMScoreAdjust", fmt.Sprint(*c.Limits.OOMScoreAdj))
+	}
+	for _, l := range c.Limits.Rlimits {
+		name, value, _ := strings.Cut(l.String(), "=")
+		f.plain("Limit"+strings.ToUpper(name), strings.ReplaceAll(value, "unlimited", "infinity"))
+	}
+}
+
+// toldBySystemd are variables by which systemd speaks to what it starts, where
+// the unit file asks for that.
+var toldBySystemd = []string{"MAINPID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+
+func (c *Cmd) unitEnvironment(f *unitLines, env UnitEnv) {
+	names := slices.Clone(env.Unset)
+	if env.Clean {
+		names = append(names, service.OwnVariables...)
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(toldBySystemd, name) })
+	}
+	set := env.Set
+	_, named := lookupEnv(set, "PATH")
+	if path, there := lookupEnv(c.env(), "PATH"); there && !named && !slices.Contains(names, "PATH") {
+		set = append([]string{"PATH=" + path}, set...)
+	}
+	list, lost := variables(set)
+	if len(lost) > 0 {
+		f.fail(&Error{Op: "environment", Path: enumerate(lost), Err: unfitError("systemd passes on no such names")})
+	}
+	for _, entry := range list {
+		f.variable(entry)
+	}
+	slices.Sort(names)
+	names = slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+		_, there := lookupEnv(list, name)
+		return there || !isVariable(name)
+	})
+	if len(names) > 0 {
+		f.plain("UnsetEnvironment", strings.Join(names, " "))
+	}
+}
+
+// span is a time span as systemd.time(7) reads it, which is much as Go writes it.
+func span(d time.Duration) string { return d.Truncate(time.Microsecond).String() }
