@@ -165,8 +165,10 @@ func limits() []service.Limit {
 		if unix.Prlimit(0, l.number, nil, &now) != nil {
 			continue
 		}
-		if was := raisedNOFILE(); l.number == unix.RLIMIT_NOFILE && was != nil {
-			now.Cur, now.Max = was.Soft, was.Hard
+		if l.number == unix.RLIMIT_NOFILE {
+			if was := raisedNOFILE(); was != nil {
+				now.Cur, now.Max = was.Soft, was.Hard
+			}
 		}
 		list = append(list, service.Limit{Name: strings.ToUpper(l.name), Soft: now.Cur, Hard: now.Max})
 	}

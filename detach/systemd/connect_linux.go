@@ -95,11 +95,21 @@ func connectTo(ctx context.Context, user int, address string) (_ *conn, err erro
 		}
 	}()
 	c := &conn{user: user, onBus: !strings.HasSuffix(address, "/private"), cancel: func() { cancel(nil) }}
+	// go-systemd dials twice, one after the other: for its calls and for signals.
+	signals := make(chan struct{})
+	var second *dbus.Conn
+	var secondErr error
+	go func() {
+		defer close(signals)
+		second, secondErr = dial(life, address, c.onBus)
+	}()
 	c.systemd, err = sd.NewConnection(func() (*dbus.Conn, error) {
-		bus, err := dial(life, address, c.onBus)
-		if err == nil && c.calls == nil {
-			c.calls = bus // go-systemd dials for its calls first
+		if c.calls != nil {
+			<-signals
+			return second, secondErr
 		}
+		bus, err := dial(life, address, c.onBus)
+		c.calls = bus
 		return bus, err
 	})
 	if err != nil {
