@@ -29,6 +29,21 @@ func (f flagSet) parse(args []string) error {
 	return nil
 }
 
+// begin parses the flags of a verb, with -h and --help for its usage text. over
+// tells that all has been said and done, and what to exit with.
+func (f flagSet) begin(args []string, usage string, stdout, stderr io.Writer) (status int, over bool) {
+	var help bool
+	f.toggle(&help, "h", "help")
+	if err := f.parse(args); err != nil {
+		report(stderr, err)
+		return statusFailed, true
+	}
+	if help {
+		return write(stdout, stderr, usage), true
+	}
+	return statusStarted, false
+}
+
 func both(define func(name string), short, long string) {
 	if short != "" {
 		define(short)

@@ -34,19 +34,13 @@ Example:
 
 func runConsole(args []string, stdout, stderr io.Writer) (status int) {
 	lines := defaultLines
-	var help bool
 	flags := newFlags("detach console")
 	flags.value(func(s string) (err error) {
 		lines, err = parseLines(s)
 		return err
 	}, "n", "lines")
-	flags.toggle(&help, "h", "help")
-	if err := flags.parse(args); err != nil {
-		report(stderr, err)
-		return statusFailed
-	}
-	if help {
-		return write(stdout, stderr, consoleUsage)
+	if status, over := flags.begin(args, consoleUsage, stdout, stderr); over {
+		return status
 	}
 	t, err := parseOneTarget(flags.Args(), "detach console [flags] TARGET")
 	if err != nil {

@@ -39,7 +39,7 @@ const (
 )
 
 func runHazards(args []string, stdout, stderr io.Writer) (status int) {
-	var asJSON, help, outliveCI bool
+	var asJSON, outliveCI bool
 	cmd := &detach.Cmd{Manager: manager()}
 	flags := newFlags("detach hazards")
 	flags.value(func(s string) (err error) {
@@ -49,13 +49,8 @@ func runHazards(args []string, stdout, stderr io.Writer) (status int) {
 	flags.text(&cmd.Stdout, "o", "stdout")
 	flags.toggle(&outliveCI, "", "outlive-ci")
 	flags.toggle(&asJSON, "", "json")
-	flags.toggle(&help, "h", "help")
-	if err := flags.parse(args); err != nil {
-		report(stderr, err)
-		return statusFailed
-	}
-	if help {
-		return write(stdout, stderr, hazardsUsage)
+	if status, over := flags.begin(args, hazardsUsage, stdout, stderr); over {
+		return status
 	}
 	if len(flags.Args()) > 0 {
 		report(stderr, &usageError{"hazards takes no target", "detach verify TARGET looks at what runs already"})

@@ -37,20 +37,15 @@ const defaultLines = 10
 
 func runLogs(args []string, stdout, stderr io.Writer) (status int) {
 	lines := defaultLines
-	var follow, help bool
+	var follow bool
 	flags := newFlags("detach logs")
 	flags.value(func(s string) (err error) {
 		lines, err = parseLines(s)
 		return err
 	}, "n", "lines")
 	flags.toggle(&follow, "f", "follow")
-	flags.toggle(&help, "h", "help")
-	if err := flags.parse(args); err != nil {
-		report(stderr, err)
-		return statusFailed
-	}
-	if help {
-		return write(stdout, stderr, logsUsage)
+	if status, over := flags.begin(args, logsUsage, stdout, stderr); over {
+		return status
 	}
 	t, err := parseOneTarget(flags.Args(), "detach logs [flags] TARGET")
 	if err != nil {

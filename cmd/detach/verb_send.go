@@ -33,16 +33,10 @@ Example:
 
 func runSend(args []string, stdout, stderr io.Writer) (status int) {
 	timeout := 10 * time.Second
-	var help bool
 	flags := newFlags("detach send")
 	flags.duration(&timeout, "", "timeout")
-	flags.toggle(&help, "h", "help")
-	if err := flags.parse(args); err != nil {
-		report(stderr, err)
-		return statusFailed
-	}
-	if help {
-		return write(stdout, stderr, sendUsage)
+	if status, over := flags.begin(args, sendUsage, stdout, stderr); over {
+		return status
 	}
 	if flags.NArg() != 2 {
 		report(stderr, &usageError{"send takes a target and one line", "detach send TARGET 'say hello'"})

@@ -70,7 +70,7 @@ type looked struct {
 }
 
 func runStatus(args []string, stdout, stderr io.Writer) (status int) {
-	var asJSON, help bool
+	var asJSON bool
 	var checks []healthCheck
 	patience := healthPatience
 	flags := newFlags("detach status")
@@ -81,13 +81,8 @@ func runStatus(args []string, stdout, stderr io.Writer) (status int) {
 	}, "", "check")
 	flags.duration(&patience, "", "timeout")
 	flags.toggle(&asJSON, "", "json")
-	flags.toggle(&help, "h", "help")
-	if err := flags.parse(args); err != nil {
-		report(stderr, err)
-		return statusFailed
-	}
-	if help {
-		return write(stdout, stderr, statusUsage)
+	if status, over := flags.begin(args, statusUsage, stdout, stderr); over {
+		return status
 	}
 	targets, err := parseTargets(flags.Args(), "detach status [flags] TARGET...")
 	if err != nil {

@@ -44,7 +44,7 @@ Example:
 func runStop(args []string, stdout, stderr io.Writer) (status int) {
 	var o detach.StopOptions
 	var line string
-	var asJSON, quiet, help bool
+	var asJSON, quiet bool
 	flags := newFlags("detach stop")
 	flags.value(func(s string) (err error) {
 		o.Signal, err = parseSignal(s)
@@ -59,13 +59,8 @@ func runStop(args []string, stdout, stderr io.Writer) (status int) {
 	flags.text(&line, "", "console")
 	flags.toggle(&asJSON, "", "json")
 	flags.toggle(&quiet, "q", "quiet")
-	flags.toggle(&help, "h", "help")
-	if err := flags.parse(args); err != nil {
-		report(stderr, err)
-		return statusFailed
-	}
-	if help {
-		return write(stdout, stderr, stopUsage)
+	if status, over := flags.begin(args, stopUsage, stdout, stderr); over {
+		return status
 	}
 	targets, err := parseTargets(flags.Args(), "detach stop [flags] TARGET...")
 	if err != nil {

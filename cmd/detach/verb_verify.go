@@ -51,16 +51,11 @@ type verified struct {
 }
 
 func runVerify(args []string, stdout, stderr io.Writer) (status int) {
-	var asJSON, help bool
+	var asJSON bool
 	flags := newFlags("detach verify")
 	flags.toggle(&asJSON, "", "json")
-	flags.toggle(&help, "h", "help")
-	if err := flags.parse(args); err != nil {
-		report(stderr, err)
-		return statusFailed
-	}
-	if help {
-		return write(stdout, stderr, verifyUsage)
+	if status, over := flags.begin(args, verifyUsage, stdout, stderr); over {
+		return status
 	}
 	targets, err := parseTargets(flags.Args(), "detach verify [flags] TARGET")
 	if err == nil && len(targets) > 1 {

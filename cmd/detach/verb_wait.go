@@ -36,7 +36,7 @@ Example:
 func runWait(args []string, stdout, stderr io.Writer) (status int) {
 	var timeout time.Duration
 	limited := false
-	var asJSON, help bool
+	var asJSON bool
 	flags := newFlags("detach wait")
 	flags.value(func(s string) (err error) {
 		timeout, err = parseDuration(s)
@@ -44,13 +44,8 @@ func runWait(args []string, stdout, stderr io.Writer) (status int) {
 		return err
 	}, "", "timeout")
 	flags.toggle(&asJSON, "", "json")
-	flags.toggle(&help, "h", "help")
-	if err := flags.parse(args); err != nil {
-		report(stderr, err)
-		return statusFailed
-	}
-	if help {
-		return write(stdout, stderr, waitUsage)
+	if status, over := flags.begin(args, waitUsage, stdout, stderr); over {
+		return status
 	}
 	targets, err := parseTargets(flags.Args(), "detach wait [flags] TARGET...")
 	if err != nil {
