@@ -132,6 +132,7 @@ func (p *Process) writeLine(ctx context.Context, fifo int, data []byte) error {
 	written := false
 	var unread, read, before int
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		ended := p.hasEnded() // before the look: it may read the line and end at once
 		if !written {
 			_, err := unix.Write(fifo, data)
 			switch err {
@@ -158,7 +159,7 @@ func (p *Process) writeLine(ctx context.Context, fifo int, data []byte) error {
 		switch {
 		case written && (before == 0 || read >= unread):
 			return nil
-		case p.hasEnded():
+		case ended:
 			return ErrExited
 		case ctx.Err() != nil && !written:
 			return fmt.Errorf("%w, and it is full: nothing was written", ErrNotRead)

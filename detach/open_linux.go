@@ -22,10 +22,12 @@ func open(path string) (*Process, error) {
 	var identity *Identity
 	if named.record != nil {
 		if named.record.isPending() {
+			was := named.record.Identity
 			if err := named.record.complete(context.Background()); err != nil {
 				return nil, &Error{Op: "open", Path: path, Err: err}
 			}
 			named.pid = named.record.PID
+			named.adopt(was)
 		}
 		identity = &named.record.Identity
 	}
@@ -34,11 +36,8 @@ func open(path string) (*Process, error) {
 		was := named.record.Identity
 		if err = named.record.follow(context.Background()); err == nil {
 			named.pid = named.record.PID
-			if pidfd, stat, known, err = openAlive(named.pid, &named.record.Identity); err == nil && named.pidFile != "" {
-				if f, err := openPIDDir(named.pidFile); err == nil {
-					f.adopt(was, named.record)
-					f.close()
-				}
+			if pidfd, stat, known, err = openAlive(named.pid, &named.record.Identity); err == nil {
+				named.adopt(was)
 			}
 		}
 	}
@@ -61,6 +60,17 @@ type named struct {
 	pid     int
 	record  *Record // nil if there is none of this PID
 	pidFile string  // absolute where it can be told: not what the record says, the folder may have been moved
+}
+
+// adopt puts its process on record in place of what was there.
+func (n named) adopt(was Identity) {
+	if n.pidFile == "" {
+		return
+	}
+	if f, err := openPIDDir(n.pidFile); err == nil {
+		f.adopt(was, n.record)
+		f.close()
+	}
 }
 
 // readNamed reads a PID file and its record, or a record and its PID file.

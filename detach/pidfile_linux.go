@@ -204,6 +204,7 @@ func (f *pidFile) claim(ctx context.Context) error {
 		return err
 	}
 	if record != nil && record.isPending() {
+		was := record.Identity
 		switch err := record.complete(ctx); {
 		case err == ErrExited:
 			return nil
@@ -211,6 +212,7 @@ func (f *pidFile) claim(ctx context.Context) error {
 			return &Error{Op: "look at", Path: f.path, Err: err}
 		}
 		pid = record.PID
+		f.replace(was, record)
 	}
 	var identity *Identity
 	if record != nil {

@@ -2,7 +2,6 @@ package detach
 
 import (
 	"context"
-	"errors"
 	"os"
 	"time"
 
@@ -108,9 +107,9 @@ func (r *Record) follow(ctx context.Context) error {
 	return nil
 }
 
-// adopt puts the process that systemd has started on record in place of the
-// one that was there, unless somebody has changed that since. Who may not write
-// there, or does not get the lock, goes on without.
+// adopt puts the process that systemd has started on record in place of what
+// was there, unless somebody has changed that since. Who may not write there, or
+// does not get the lock, goes on without.
 func (f *pidFile) adopt(was Identity, r *Record) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -119,17 +118,29 @@ func (f *pidFile) adopt(was Identity, r *Record) {
 	}
 	defer f.unlock()
 	_, record, err := f.read()
-	if err != nil || record == nil || record.Identity != was {
-		return
+	if err == nil && record != nil && record.Identity == was {
+		f.replace(was, r)
 	}
+}
+
+// replace is adopt for who has the lock.
+func (f *pidFile) replace(was Identity, r *Record) {
 	data, err := r.encode()
 	if err != nil {
 		return
 	}
-	// The PID file first: a record of another PID is believed to be an earlier
-	// daemon's, and then the unit is not asked.
+	record := func() error { return f.commit(data) }
+	pid := func() error { return f.place(r.PID) }
+	// Whoever is killed in between leaves what leads to the daemon: a record is
+	// believed without a PID file, and not beside one of another PID.
+	steps := []func() error{pid, record}
+	if was.PID == 0 {
+		steps = []func() error{record, pid}
+	}
 	if err = f.prepare(data); err == nil {
-		err = errors.Join(f.commit(data), f.place(r.PID))
+		if err = steps[0](); err == nil {
+			err = steps[1]()
+		}
 	}
 	if err != nil {
 		f.abandon()

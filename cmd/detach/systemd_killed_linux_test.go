@@ -67,6 +67,11 @@ var _ = lab.Helper("killed-starts", func(args []string) error {
 		case err == nil:
 		case errors.As(err, &exit) && strings.Contains(string(out), "already running as PID "):
 			found++
+			named, err := os.ReadFile(filepath.Join(dir, "x.pid"))
+			pids, pgrepErr := exec.Command("pgrep", "-fx", "sleep "+mark).Output()
+			if err != nil || pgrepErr != nil || string(named) != string(pids) {
+				return fmt.Errorf("the PID file names %q, and it is %q: %w", named, pids, errors.Join(err, pgrepErr))
+			}
 		default:
 			return fmt.Errorf("the next start: %w: %s", err, out)
 		}
