@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -82,6 +83,9 @@ func TestSystemdThatDoesNotAnswer(t *testing.T) {
 	require.ErrorContains(t, err, "cannot be told")
 	require.Empty(t, lab.WithArgument(t, mark))
 
+	pending, err := os.ReadFile(filepath.Join(dir, "x.pid.json"))
+	require.NoError(t, err)
+
 	// It does run.
 	running := &stubborn{unit: service.Unit{Active: "active", PID: os.Getpid()}}
 	asked(t, running)
@@ -89,6 +93,9 @@ func TestSystemdThatDoesNotAnswer(t *testing.T) {
 	_, err = fork.Start(t.Context())
 	require.ErrorAs(t, err, &already)
 	require.Equal(t, os.Getpid(), already.PID)
+	pid, err := os.ReadFile(filepath.Join(dir, "x.pid"))
+	require.NoError(t, err)
+	require.Equal(t, strconv.Itoa(os.Getpid())+"\n", string(pid))
 	p, err := Open(filepath.Join(dir, "x.pid"))
 	require.NoError(t, err)
 	require.Equal(t, os.Getpid(), p.PID)
@@ -96,6 +103,8 @@ func TestSystemdThatDoesNotAnswer(t *testing.T) {
 	p.Close()
 
 	// It does not, after all.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.pid.json"), pending, 0o644))
+	require.NoError(t, os.Remove(filepath.Join(dir, "x.pid")))
 	gone := &stubborn{unit: service.Unit{Active: "inactive"}}
 	asked(t, gone)
 	_, err = Open(filepath.Join(dir, "x.pid"))
