@@ -10,21 +10,20 @@ import (
 type askedUnits struct {
 	managers managers
 	unit     string
-	uid      int
 	found    *threat
 	known    bool
 }
 
-// threat returns what would end a process of this user in the unit whose cgroup
+// threat returns what would end a process in the unit whose cgroup
 // this is, nil for nothing; known is false where systemd does not tell.
-func (a *askedUnits) threat(cgroup string, uid int) (t *threat, known bool) {
+func (a *askedUnits) threat(cgroup string) (t *threat, known bool) {
 	if a == nil || cgroup == "" {
 		return nil, false
 	}
-	if a.unit != cgroup || a.uid != uid {
-		a.unit, a.uid, a.found, a.known = cgroup, uid, nil, false
+	if a.unit != cgroup {
+		a.unit, a.found, a.known = cgroup, nil, false
 		if _, err := os.Stat(booted); err == nil {
-			a.found = placeOf(cgroup).threat(context.Background(), &a.managers, uid)
+			a.found = placeOf(cgroup).threat(context.Background(), &a.managers)
 			a.known = a.found == nil || a.found.err == nil
 		}
 	}

@@ -63,7 +63,7 @@ func (in *inspection) cgroupHazard() []Hazard {
 	}
 	scope, unit := strings.HasSuffix(in.unit, ".scope"), quoteOdd(unitName(in.unit))
 	h := Hazard{Code: HazardCgroup, Text: fmt.Sprintf("it is in the cgroup of %s together with %s", unit, in.nameAll(sharers))}
-	switch threat, known := in.asked.threat(in.unit, int(in.status.UID)); {
+	switch threat, known := in.asked.threat(in.unit); {
 	case known && threat == nil:
 		return nil
 	case known && threat.session:

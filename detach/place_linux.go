@@ -21,6 +21,7 @@ type place struct {
 	unit     string // of the machine's systemd: "panel.service", "session-3.scope", "user@1000.service"
 	userUnit string // of a user's systemd, where unit is that
 	user     int    // whose
+	login    int    // whose session it is, where unit is one
 }
 
 // findPlace returns a place without units where there is no systemd.
@@ -37,8 +38,12 @@ func findPlace() place {
 
 // placeOf finds the units in the path of a cgroup: the first one is of the
 // machine's systemd, whatever is made below.
-func placeOf(path string) (p place) {
+func placeOf(path string) place {
+	p := place{login: -1}
 	for name := range strings.SplitSeq(path, "/") {
+		if n, ok := numberIn(name, "user-", ".slice"); ok && p.unit == "" {
+			p.login = n
+		}
 		if !strings.HasSuffix(name, ".service") && !strings.HasSuffix(name, ".scope") {
 			continue
 		}
@@ -47,14 +52,21 @@ func placeOf(path string) (p place) {
 			break
 		}
 		p.unit = unitName(name)
-		uid, ok := strings.CutPrefix(strings.TrimSuffix(p.unit, ".service"), "user@")
-		n, err := strconv.Atoi(uid)
-		if !ok || err != nil {
+		n, ok := numberIn(p.unit, "user@", ".service")
+		if !ok {
 			break
 		}
 		p.user = n
 	}
 	return p
+}
+
+// numberIn returns the number between the two.
+func numberIn(name, before, after string) (n int, ok bool) {
+	name, hasBefore := strings.CutPrefix(name, before)
+	name, hasAfter := strings.CutSuffix(name, after)
+	n, err := strconv.Atoi(name)
+	return n, hasBefore && hasAfter && err == nil
 }
 
 // isSession tells whether the place is a login session, which logind ends.
@@ -70,14 +82,15 @@ type threat struct {
 	err     error // why it could not be asked, and setting is empty
 }
 
-// threat asks what would end a daemon of this user here; nil is nothing.
-func (p place) threat(ctx context.Context, managers *managers, uid int) *threat {
+// threat asks what would end a daemon here; nil is nothing. In a login session it
+// is the user who has logged in that counts, whoever the daemon belongs to.
+func (p place) threat(ctx context.Context, managers *managers) *threat {
 	if p.unit == "" {
 		return nil
 	}
 	if p.isSession() {
 		t := &threat{unit: p.unit, session: true}
-		kills, err := killsProcesses(ctx, uid)
+		kills, err := killsProcesses(ctx, p.login)
 		if err == nil && !kills {
 			return nil
 		}

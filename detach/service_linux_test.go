@@ -169,13 +169,14 @@ func TestVariables(t *testing.T) {
 
 func TestPlaceOf(t *testing.T) {
 	for path, want := range map[string]place{
-		"":                                     {},
-		"/system.slice/panel.service":          {unit: "panel.service"},
-		"/system.slice/docker.service/a.scope": {unit: "docker.service"},
-		"/user.slice/user-1000.slice/session-3.scope":                               {unit: "session-3.scope"},
-		"/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/b.scope": {unit: "user@1000.service", userUnit: "a.service", user: 1000},
-		"/user.slice/user-1000.slice/user@1000.service":                             {unit: "user@1000.service", user: 1000},
-		"/system.slice/_cgroup.service":                                             {unit: "cgroup.service"},
+		"":                                     {login: -1},
+		"/system.slice/panel.service":          {unit: "panel.service", login: -1},
+		"/system.slice/docker.service/a.scope": {unit: "docker.service", login: -1},
+		"/user.slice/user-1000.slice/session-3.scope":                               {unit: "session-3.scope", login: 1000},
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/b.scope": {unit: "user@1000.service", userUnit: "a.service", user: 1000, login: 1000},
+		"/user.slice/user-1000.slice/user@1000.service":                             {unit: "user@1000.service", user: 1000, login: 1000},
+		"/user.slice/user-1000.slice/session-3.scope/user-7.slice":                  {unit: "session-3.scope", login: 1000},
+		"/system.slice/_cgroup.service":                                             {unit: "cgroup.service", login: -1},
 	} {
 		require.Equal(t, want, placeOf(path), path)
 	}

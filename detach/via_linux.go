@@ -48,7 +48,7 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 		}
 		if c.Strict {
 			h.place = findPlace()
-			h.threat = h.place.threat(ctx, &h.managers, unix.Getuid())
+			h.threat = h.place.threat(ctx, &h.managers)
 		}
 	case ViaSystemd:
 		if h.manager, err = h.managers.connect(ctx, h.user); err != nil {
@@ -89,7 +89,7 @@ func (h *holding) choose(ctx context.Context) {
 	if h.place = findPlace(); h.place.unit == "" {
 		return
 	}
-	if h.threat = h.place.threat(ctx, &h.managers, unix.Getuid()); h.threat == nil {
+	if h.threat = h.place.threat(ctx, &h.managers); h.threat == nil {
 		return
 	}
 	manager, err := h.managers.connect(ctx, h.user)
@@ -131,7 +131,7 @@ func (h *holding) staysIn(ctx context.Context, g *ownCgroup) []Hazard {
 	if h.place.unit == "" || placeOf(g.path) != h.place {
 		return nil
 	}
-	if t := h.place.threat(ctx, &h.managers, unix.Getuid()); t != nil {
+	if t := h.place.threat(ctx, &h.managers); t != nil {
 		return []Hazard{t.hazard(nil)}
 	}
 	return nil

@@ -337,6 +337,9 @@ say started; session sh -c '
 until ! pgrep -fx 'sleep 1002' >/dev/null; do sleep .02; done
 say verified; grep cgroup verified
 say after the logout; pgrep -af '^sleep 100' | cut -d' ' -f2-
+say root in a session; cp /usr/bin/setpriv /opt/sudo; chmod 4755 /opt/sudo
+session /opt/sudo --reuid=0 --regid=0 --clear-groups sh -c 'id -u; "$0" hazards -o log; "$0" -o log -p 5.pid -- sleep 1005; "$0" --via fork -o log -p 6.pid -- sleep 1006; "$0" verify 6.pid | grep ^hazard.*cgroup' "$D" | sed 's/^[0-9][0-9]*$/N/'
+until ! pgrep -fx 'sleep 1006' >/dev/null; do sleep .02; done; pgrep -af '^sleep 1005'  | cut -d' ' -f2-; grep -o '"via": .*' 5.pid.json
 say as root; systemd-run -q --pipe --wait -G -p PAMName=login -p User=root -p WorkingDirectory=/run/w "$D" -o log -p 3.pid -- sleep 1003 2>&1 | sed 's/^[0-9]*$/PID/'; grep -o '"via": .*' 3.pid.json
 `)
 	require.Equal(t, "PID\n\"via\": \"fork\",", got["kept, no kill"])
@@ -344,5 +347,6 @@ say as root; systemd-run -q --pipe --wait -G -p PAMName=login -p User=root -p Wo
 	require.Equal(t, "PID\nPID", got["started"])
 	require.Regexp(t, `^hazard: it is in the cgroup of session-\d+\.scope together with .*, and logind has KillUserProcesses=yes: the logout ends it too\n`, got["verified"])
 	require.Equal(t, "sleep 1000\nsleep 1001", got["after the logout"], "that of before, and the service")
+	require.Regexp(t, `^N\nvia: systemd, because session-\d+\.scope has KillUserProcesses=yes\nhazard: it is in the PID namespace .*\n  hint: .*\nN\nN\nhazard: it is in the cgroup of session-\d+\.scope together with .*: the logout ends it too\nsleep 1005\n"via": "systemd",$`, got["root in a session"], "who is not spared")
 	require.Equal(t, "PID\n\"via\": \"fork\",", got["as root"], "whom logind spares")
 }
