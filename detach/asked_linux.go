@@ -1,9 +1,6 @@
 package detach
 
-import (
-	"context"
-	"os"
-)
+import "context"
 
 // askedUnits is what was asked of systemd about a unit, once in an inspection
 // that may have to look several times.
@@ -22,7 +19,7 @@ func (a *askedUnits) threat(cgroup string) (t *threat, known bool) {
 	}
 	if a.unit != cgroup {
 		a.unit, a.found, a.known = cgroup, nil, false
-		if _, err := os.Stat(booted); err == nil {
+		if initIsSystemd() {
 			a.found = placeOf(cgroup).threat(context.Background(), &a.managers)
 			a.known = a.found == nil || a.found.err == nil
 		}

@@ -37,7 +37,7 @@ func (in *inspection) namespaceHazard() []Hazard {
 		if init := in.namespaceInit(depth); init > 0 {
 			h.Text = fmt.Sprintf("it is in another PID namespace: when PID 1 of that, %s here, ends%s", in.name(init), ends)
 		}
-	case inContainer():
+	case inContainer() && !initIsSystemd():
 		h.Text = fmt.Sprintf("it is in the PID namespace of a container: when %s ends%s", in.name(1), ends)
 	default:
 		return nil

@@ -29,6 +29,9 @@ func (c *Cmd) outlook(ctx context.Context) (Outlook, error) {
 	}
 	defer h.close()
 	o := Outlook{Via: h.via, Hazards: slices.Concat(h.hazards, strict.placeHazards(h, c.env()))}
+	if h.via == ViaSystemd {
+		o.Hazards = append(o.Hazards, lostHazard(c.env())...)
+	}
 	if h.threat != nil {
 		o.Unit, o.Setting = h.threat.unit, h.threat.setting
 	}

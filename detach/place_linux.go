@@ -13,8 +13,12 @@ import (
 	"github.com/detachkit/detach/detach/internal/service"
 )
 
-// booted is there where systemd is the init, see sd_booted(3).
-const booted = "/run/systemd/system"
+// initIsSystemd tells whether systemd is the init, see sd_booted(3). That of a
+// container ends with the container alone, as with a machine.
+func initIsSystemd() bool {
+	_, err := os.Stat("/run/systemd/system")
+	return err == nil
+}
 
 // place is where the caller is among the units of systemd.
 type place struct {
@@ -26,7 +30,7 @@ type place struct {
 
 // findPlace returns a place without units where there is no systemd.
 func findPlace() place {
-	if _, err := os.Stat(booted); err != nil {
+	if !initIsSystemd() {
 		return place{}
 	}
 	content, err := proc.Read("/proc/self/cgroup", maxCgroup)

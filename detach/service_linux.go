@@ -186,9 +186,22 @@ func (c *Cmd) umask() int {
 	return 0o022
 }
 
+// lostHazard tells what of an environment a service does not get.
+func lostHazard(env []string) []Hazard {
+	_, lost := variables(env)
+	if len(lost) == 0 {
+		return nil
+	}
+	return []Hazard{{
+		Code:   HazardEnvironmentLost,
+		Text:   "not in its environment, because systemd passes on no such names: " + quoteOdd(enumerate(lost)),
+		Remedy: "if it needs them: detach --via fork",
+	}}
+}
+
 // serviceSpec is what the double fork of spec would make, for systemd.
-func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Hazard) {
-	env, lost := variables(spec.Env)
+func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) *service.Spec {
+	env, _ := variables(spec.Env)
 	s := &service.Spec{
 		Unit:        r.Unit,
 		Description: description(r.Command),
@@ -222,14 +235,7 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 			s.Groups = append(s.Groups, strconv.Itoa(int(gid)))
 		}
 	}
-	if len(lost) == 0 {
-		return s, nil
-	}
-	return s, []Hazard{{
-		Code:   HazardEnvironmentLost,
-		Text:   "not in its environment, because systemd passes on no such names: " + quoteOdd(enumerate(lost)),
-		Remedy: "if it needs them: detach --via fork",
-	}}
+	return s
 }
 
 // startService has systemd start the program. Only an error of which

@@ -101,8 +101,11 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 		}
 	}
 	hazards := append(c.placeHazards(h, env), h.hazards...)
-	if c.Strict && len(hazards) > 0 {
-		return nil, nil, &Error{Op: "start", Path: c.Path, Err: &HazardError{hazards}}
+	if h.via == ViaSystemd {
+		hazards = append(hazards, lostHazard(env)...)
+	}
+	if err := c.strictly(hazards); err != nil {
+		return nil, nil, err
 	}
 	if log := c.Ready.wantsLog(); log != nil && len(record.logs()) == 0 {
 		return nil, nil, &Error{Op: "ready", Path: log.String(), Err: ErrNoLog}
@@ -148,8 +151,12 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 		spec.Cgroups = cgroup.procs
 		record.noteOwnCgroup(cgroup)
 		hazards = append(hazards, h.staysIn(ctx, cgroup)...)
+		if err = c.strictly(hazards); err != nil {
+			return nil, nil, err
+		}
 	}
-	daemon, lost, err := c.bear(ctx, h, spec, &record, file)
+	wanted := h.via
+	daemon, err := c.bear(ctx, h, spec, &record, file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -165,29 +172,38 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 	if h.via != ViaSystemd { // the daemon was checked for it
 		hazards = slices.DeleteFunc(hazards, func(z Hazard) bool { return z.Code == HazardReaper })
 	}
-	p.Report.Hazards = slices.Concat(p.Report.Hazards, hazards, lost, stdio.hazards)
+	if wanted == ViaSystemd && h.via == ViaFork { // after all
+		hazards = slices.DeleteFunc(hazards, func(z Hazard) bool { return z.Code == HazardEnvironmentLost })
+		hazards = append(hazards, h.hazards...)
+	}
+	p.Report.Hazards = slices.Concat(p.Report.Hazards, hazards, stdio.hazards)
 	return p, file, nil
+}
+
+// strictly refuses what could still end or cripple the daemon, with Strict.
+func (c *Cmd) strictly(hazards []Hazard) error {
+	if !c.Strict || len(hazards) == 0 {
+		return nil
+	}
+	return &Error{Op: "start", Path: c.Path, Err: &HazardError{hazards}}
 }
 
 // bear starts the program as it is to be held. Where auto may not have it from
 // systemd it is forked.
-func (c *Cmd) bear(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, []Hazard, error) {
-	if h.via == ViaSystemd {
-		daemon, lost, err := c.bearService(ctx, h, spec, record, file)
-		if err == nil || !h.auto || !mayForkAfter(err) {
-			return daemon, lost, err
-		}
-		h.fork(errors.Unwrap(err))
-		record.Via, record.Unit, record.UnitUser = ViaFork, "", 0
-		if c.Strict {
-			return daemon, nil, &Error{Op: "start", Path: c.Path, Err: &HazardError{h.hazards}}
-		}
-		lost = h.hazards
-		daemon, err = c.bearFork(spec, file)
-		return daemon, lost, err
+func (c *Cmd) bear(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, error) {
+	if h.via != ViaSystemd {
+		return c.bearFork(spec, file)
 	}
-	daemon, err := c.bearFork(spec, file)
-	return daemon, nil, err
+	daemon, err := c.bearService(ctx, h, spec, record, file)
+	if err == nil || !h.auto || !mayForkAfter(err) {
+		return daemon, err
+	}
+	h.fork(errors.Unwrap(err))
+	record.Via, record.Unit, record.UnitUser = ViaFork, "", 0
+	if err := c.strictly(h.hazards); err != nil {
+		return daemon, err
+	}
+	return c.bearFork(spec, file)
 }
 
 func (c *Cmd) bearFork(spec *doublefork.Spec, file *pidFile) (doublefork.Process, error) {
@@ -203,7 +219,7 @@ func (c *Cmd) bearFork(spec *doublefork.Spec, file *pidFile) (doublefork.Process
 
 // bearService has its intention on record before systemd is asked. So at every
 // instant the daemon runs and there is a record that leads to it, or neither.
-func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, []Hazard, error) {
+func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, error) {
 	if record.Unit == "" {
 		record.Unit, record.UnitUser = unitNameOf(record, file), h.user
 	}
@@ -213,18 +229,17 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 		pending.BootID, _ = proc.BootID()
 		data, pendingErr := pending.encode()
 		if err = errors.Join(err, pendingErr); err != nil {
-			return doublefork.Process{}, nil, &Error{Op: "encode", Path: file.path + ".json", Err: err}
+			return doublefork.Process{}, &Error{Op: "encode", Path: file.path + ".json", Err: err}
 		}
 		if err := file.announce(data, draft); err != nil {
-			return doublefork.Process{}, nil, err
+			return doublefork.Process{}, err
 		}
 	}
-	service, lost := c.serviceSpec(spec, record)
-	daemon, err := c.startService(ctx, h, service, file)
+	daemon, err := c.startService(ctx, h, c.serviceSpec(spec, record), file)
 	if err != nil && file != nil && !mayRunAfter(err) {
 		_ = file.discard()
 	}
-	return daemon, lost, err
+	return daemon, err
 }
 
 // check refuses what cannot work before anything is touched.

@@ -72,7 +72,7 @@ func (c *Cmd) noUnitFile() error {
 			return refuse("ready", condition.String(), "systemd waits for a notification only")
 		}
 	}
-	if _, err := os.Stat(booted); err == nil { // most likely it is for here
+	if initIsSystemd() { // most likely it is for here
 		return c.Limits.checkControllers(unix.Geteuid())
 	}
 	return nil

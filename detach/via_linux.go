@@ -3,7 +3,6 @@ package detach
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -62,7 +61,7 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 			break
 		}
 		h.via, h.place = ViaCgroup, findPlace()
-		if _, err := os.Stat(booted); err == nil {
+		if initIsSystemd() {
 			h.via = ViaSystemd
 			if h.manager, err = h.managers.connect(ctx, h.user); err != nil {
 				return nil, &Error{Op: "via", Path: "systemd", Err: err}

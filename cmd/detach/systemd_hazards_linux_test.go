@@ -33,7 +33,7 @@ true
 `)
 	const warning = `(?s)^detach: warning: it is in the cgroup of panel\.service, which has KillMode=control-group: .*; it is no service of its own because: `
 	require.Regexp(t, warning+`(detach: )?ready fd=3: systemd passes no such descriptor on\nhint: .*\nPID\nfork$`, got["descriptor"])
-	require.Regexp(t, `^detach: ready fd=3: systemd passes no such descriptor on$`, got["descriptor, systemd"])
+	require.Regexp(t, `^detach: ready fd=3: systemd passes no such descriptor on\nhint: --ready notify, .*$`, got["descriptor, systemd"])
 	require.Regexp(t, warning+`.*/run/w/own: is another file, or none, outside the mount namespace of the caller\nhint: .*\nPID\nfork$`, got["namespace"])
 	require.Regexp(t, `^detach: find /run/w/own: is another file, or none, outside the mount namespace of the caller$`, got["namespace, systemd"])
 }

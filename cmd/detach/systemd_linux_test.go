@@ -126,6 +126,10 @@ systemd-run -q --pipe --wait -p WorkingDirectory=/run/w "$D" --via fork -o log -
 sed -n 's/.*"via": "\(.*\)",/\1/p' fork.pid.json
 say strict
 systemd-run -q --pipe --wait "$D" --via fork --strict -o /run/w/log -p /run/w/strict.pid -- sleep 1001 2>&1; echo status $?; pgrep -fx 'sleep 1001'; ls strict.pid* 2>/dev/null
+say strict, and nothing known
+systemd-run -q --pipe --wait -p WorkingDirectory=/run/w "$D" --strict -o log -p strict.pid -- sleep 1001 2>&1 | sed 's/^[0-9]*$/PID/'; "$D" stop -q strict.pid
+say strict, and a name lost
+systemd-run -q --pipe --wait -p WorkingDirectory=/run/w env a.b=c "$D" --strict -o log -p strict.pid -- sleep 1001 2>&1; pgrep -fx 'sleep 1001'; ls strict.pid* 2>/dev/null
 say fork hazards
 systemd-run -q --pipe --wait -G --unit=panel "$D" hazards --via fork -o log; echo status $?
 say json
@@ -145,10 +149,12 @@ systemd-run -q --pipe --wait -G --unit=panel "$D" hazards --json
 	require.Contains(t, got["strict"], "which has KillMode=control-group: systemctl stop or restart of that unit ends it too")
 	require.Contains(t, got["strict"], "\nhint: ")
 	require.True(t, strings.HasSuffix(got["strict"], "status 125"), got["strict"])
+	require.Equal(t, "PID", got["strict, and nothing known"])
+	require.Regexp(t, `^detach: start sleep: .*systemd passes on no such names: a\.b\nhint: .*--via fork$`, got["strict, and a name lost"])
 	require.Contains(t, got["fork hazards"], "hazard: it is in the cgroup of panel.service, which has KillMode=control-group")
 	require.Contains(t, got["fork hazards"], "hint: set KillMode=process in panel.service, or start it with --via systemd\n")
 	require.Contains(t, got["fork hazards"], "status 1")
-	require.Contains(t, got["json"], `{"via":"systemd","unit":"panel.service","setting":"KillMode=control-group","hazards":[{"code":"pid-namespace","text":`)
+	require.Contains(t, got["json"], `{"via":"systemd","unit":"panel.service","setting":"KillMode=control-group","hazards":[{"code":"output-lost","text":`)
 }
 
 // A service is what the double fork would have made.
@@ -347,6 +353,6 @@ say as root; systemd-run -q --pipe --wait -G -p PAMName=login -p User=root -p Wo
 	require.Equal(t, "PID\nPID", got["started"])
 	require.Regexp(t, `^hazard: it is in the cgroup of session-\d+\.scope together with .*, and logind has KillUserProcesses=yes: the logout ends it too\n`, got["verified"])
 	require.Equal(t, "sleep 1000\nsleep 1001", got["after the logout"], "that of before, and the service")
-	require.Regexp(t, `^N\nvia: systemd, because session-\d+\.scope has KillUserProcesses=yes\nhazard: it is in the PID namespace .*\n  hint: .*\nN\nN\nhazard: it is in the cgroup of session-\d+\.scope together with .*: the logout ends it too\nsleep 1005\n"via": "systemd",$`, got["root in a session"], "who is not spared")
+	require.Regexp(t, `^N\nvia: systemd, because session-\d+\.scope has KillUserProcesses=yes\nno hazards are known\nN\nN\nhazard: it is in the cgroup of session-\d+\.scope together with .*: the logout ends it too\nsleep 1005\n"via": "systemd",$`, got["root in a session"], "who is not spared")
 	require.Equal(t, "PID\n\"via\": \"fork\",", got["as root"], "whom logind spares")
 }
