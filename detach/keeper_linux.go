@@ -85,6 +85,23 @@ func (k keeper) exit(ctx context.Context) Exit {
 	}
 }
 
+// exitInUnit asks systemd how a daemon has ended whose unit is still there: what
+// it has left in it runs on.
+func (r Record) exitInUnit(ctx context.Context, managers *managers) Exit {
+	if r.Unit == "" {
+		return Exit{}
+	}
+	m, err := managers.connect(ctx, r.UnitUser)
+	if err != nil {
+		return Exit{}
+	}
+	u, err := m.Look(ctx, r.Unit)
+	if err != nil || u.Was != r.PID || u.PID == r.PID {
+		return Exit{}
+	}
+	return exitOfUnit(u)
+}
+
 // mayTellMore tells whether systemd may yet say of a killed daemon that it was
 // memory.
 func (k keeper) mayTellMore(u service.Unit, deadline time.Time) bool {

@@ -82,7 +82,8 @@ func (p *Process) Signal(sig os.Signal) error {
 //
 // How the daemon ended is known where the kernel tells it to others than the
 // parent: since Linux 6.15 (PIDFD_INFO_EXIT in ioctl_pidfd(2)) for whoever
-// found the daemon before it ended, before that while it is a zombie.
+// found the daemon before it ended, before that while it is a zombie. Of a
+// service systemd tells it, as long as it knows the unit.
 func (p *Process) Wait(ctx context.Context) (Exit, error) { return p.wait(ctx) }
 
 // Verify looks at the process from outside: whether each property of

@@ -58,7 +58,9 @@ func (p *Process) heldBy(m service.Manager) {
 // by which the context ends it must not end another Wait.
 func (p *Process) wait(ctx context.Context) (Exit, error) {
 	if p.handle == nil {
-		return Exit{}, nil
+		var managers managers
+		defer managers.close()
+		return p.Record.exitInUnit(ctx, &managers), nil
 	}
 	waiting, err := dupPIDFD(p.handle)
 	if err != nil {

@@ -37,6 +37,10 @@ type Status struct {
 	// behind in its session: they are then what Processes counts.
 	Left []int `json:"left,omitempty"`
 
+	// Exit is how it has ended, where systemd still knows: as long as what it has
+	// left runs in its unit. Nil otherwise.
+	Exit *Exit `json:"exit,omitempty"`
+
 	// Usage is that of its cgroup, where that is its alone; nil otherwise.
 	Usage *Usage `json:"usage,omitempty"`
 

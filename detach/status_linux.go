@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"context"
 	"os"
 	"slices"
 	"time"
@@ -16,9 +17,16 @@ func survey(ps []*Process) ([]Status, error) {
 		return nil, &Error{Op: "status", Path: "/proc", Err: err}
 	}
 	look := newLook(list)
+	var managers managers
+	defer managers.close()
 	statuses := make([]Status, len(ps))
 	for i, p := range ps {
 		statuses[i] = look.status(p)
+		if p.hasEnded() {
+			if exit := p.Record.exitInUnit(context.Background(), &managers); exit.Known {
+				statuses[i].Exit = &exit
+			}
+		}
 	}
 	return statuses, nil
 }

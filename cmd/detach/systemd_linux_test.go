@@ -107,6 +107,26 @@ say left; ls *.pid *.json 2>/dev/null; systemctl list-units --all --plain --no-l
 	require.Empty(t, got["left"])
 }
 
+// How a daemon has ended that left others behind in its unit, systemd still
+// knows, when nobody has waited for it.
+func TestSystemdKnowsTheEnd(t *testing.T) {
+	got := inSections(t, lab.Systemd, `
+mkdir /run/w; cd /run/w
+left() { # NAME END: a daemon that ends so, and leaves a process behind
+	"$D" --via systemd -p $1.pid -- sh -c "sleep 1001 & while [ ! -e go ]; do sleep .02; done; $2" >/dev/null || exit
+	touch go; until ! kill -0 $(cat $1.pid) 2>/dev/null; do sleep .02; done; rm go
+}
+say exited; left exited 'exit 4'; "$D" status exited.pid | grep -e ^state -e ^ended; "$D" status --json exited.pid | grep -o '"exit":{[^}]*}'; "$D" wait exited.pid; "$D" stop -q exited.pid
+say killed; left killed 'kill -11 $$'; "$D" status killed.pid | grep ^ended; "$D" wait killed.pid; "$D" stop -q killed.pid
+say another; left another 'exit 5'; sed -i 's/"pid": .*,/"pid": 2,/' another.pid.json; echo 2 >another.pid; "$D" status another.pid | grep ended; "$D" wait another.pid
+say all; pkill -fx 'sleep 1001'; left all 'exit 6'; pkill -fx 'sleep 1001'; until [ -z "$(systemctl list-units --all --plain --no-legend 'detach-*')" ]; do sleep .02; done; "$D" wait all.pid; "$D" status all.pid | grep ended; true
+`)
+	require.Regexp(t, `^state +dead\nended +exit status 4\n"exit":\{"known":true,"code":4\}\nPID file exited\.pid: ended, exit status 4$`, got["exited"])
+	require.Regexp(t, `^ended +killed by SIGSEGV.*\nPID file killed\.pid: ended, killed by SIGSEGV`, got["killed"])
+	require.NotContains(t, got["another"], "exit status")
+	require.Contains(t, got["all"], "it is not known how")
+}
+
 // What auto comes to, from how the caller is held.
 func TestSystemdAutoChooses(t *testing.T) {
 	got := inSections(t, lab.Systemd, `

@@ -227,6 +227,9 @@ func (l looked) details() string {
 			line("identity", "not checked: there is no record, it may be another process")
 		}
 	}
+	if l.Exit != nil {
+		line("ended", "%s", l.Exit)
+	}
 	if len(l.Left) > 0 {
 		line("left", "%s", listed(l.Left))
 	}

@@ -16,7 +16,7 @@ const waitUsage = `Usage: detach wait [flags] TARGET...
 
 Wait until all of these daemons have ended, and print how each did. How is known
 of one that ended while it was waited for, on Linux 6.15 and later, and often
-before. TARGET is a PID file, a record, a PID, or an identity as --json prints it.
+before; and of one that systemd holds, as long as what it has left runs. TARGET is a PID file, a record, a PID, or an identity as --json prints it.
 A PID file that is not there is an error, for it may be the wrong name; a daemon
 that has ended and left its PID file has ended.
 
@@ -75,7 +75,7 @@ func runWait(args []string, stdout, stderr io.Writer) (status int) {
 
 // wait waits for the end of the daemon. It may be over already.
 func (t target) wait(ctx context.Context) (detach.Exit, error) {
-	p, err := t.open()
+	p, err := t.openAny()
 	if errors.Is(err, detach.ErrExited) {
 		return detach.Exit{}, nil
 	}

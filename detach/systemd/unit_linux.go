@@ -36,10 +36,10 @@ func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
 	if err != nil {
 		return u, err
 	}
-	var pid uint32
+	var pid, was uint32
 	var code, status int32
 	for name, to := range map[string]any{
-		"ActiveState": &u.Active, "MainPID": &pid, "Result": &u.Result, "ExecMainCode": &code, "ExecMainStatus": &status,
+		"ActiveState": &u.Active, "MainPID": &pid, "ExecMainPID": &was, "Result": &u.Result, "ExecMainCode": &code, "ExecMainStatus": &status,
 	} {
 		if value, ok := all[name]; ok {
 			if err := dbus.Store([]any{value.Value()}, to); err != nil {
@@ -47,7 +47,7 @@ func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
 			}
 		}
 	}
-	u.PID, u.Code, u.Status = int(pid), int(code), int(status)
+	u.PID, u.Was, u.Code, u.Status = int(pid), int(was), int(code), int(status)
 	return u, nil
 }
 

@@ -51,6 +51,7 @@ type Property struct {
 type Unit struct {
 	Active string // ActiveState: "active", "activating", "inactive", "failed", ...
 	PID    int    // of the main process, 0 if there is none
+	Was    int    // of the main process, also when it has ended
 	Result string // "success", "exit-code", "signal", "oom-kill", ...
 	Code   int    // CLD_EXITED, CLD_KILLED or CLD_DUMPED once the main process has ended, see waitid(2)
 	Status int    // its exit status, or the signal
