@@ -107,6 +107,50 @@ say left; ls *.pid *.json 2>/dev/null; systemctl list-units --all --plain --no-l
 	require.Empty(t, got["left"])
 }
 
+// What ends the unit ends all that it has started, but what detach has.
+func TestSystemdEndsTheOthers(t *testing.T) {
+	lab.Program(t, "daemonize")
+	lab.Program(t, "python3")
+	got := inSections(t, lab.Systemd, `
+mkdir /run/w; cd /run/w
+cat >panel <<END
+#!/bin/sh
+$D -q -o /run/w/log -p /run/w/x.pid -- sleep 2003 2>/dev/null
+setsid -f sleep 2001 </dev/null >/dev/null 2>&1
+daemonize /bin/sleep 2002
+until [ -e /run/w/exhaust ]; do sleep .02; done
+rm /run/w/exhaust
+exec python3 -c 'bytearray(b"x")*(200<<20)'
+END
+chmod +x panel
+cat >/run/systemd/system/panel.service <<END
+[Service]
+ExecStart=/run/w/panel
+MemoryMax=64M
+OOMScoreAdjust=1000
+END
+systemctl daemon-reload
+for event in 'systemctl restart panel' 'systemctl stop panel' 'systemctl kill -s KILL panel' 'touch exhaust'; do
+	systemctl start panel || exit
+	until a=$(pgrep -fx 'sleep 2001') && b=$(pgrep -fx '/bin/sleep 2002'); do sleep .02; done
+	main=$(systemctl show -P MainPID panel)
+	$event
+	until ! kill -0 $main 2>/dev/null; do sleep .02; done
+	until [ "$(systemctl is-active panel)" != deactivating ]; do sleep .02; done
+	say $event; kill -0 $a 2>/dev/null && echo setsid; kill -0 $b 2>/dev/null && echo daemonize; kill -0 $(cat x.pid) && echo detach
+	say result of $event; systemctl show -P Result panel
+	"$D" stop -q x.pid; systemctl stop panel; systemctl reset-failed panel 2>/dev/null
+done
+true
+`)
+	for _, event := range []string{"systemctl restart panel", "systemctl stop panel", "systemctl kill -s KILL panel", "touch exhaust"} {
+		if event == "touch exhaust" && got["result of "+event] == "success" {
+			continue // no limit on memory is enforced here
+		}
+		require.Equal(t, "detach", got[event], event)
+	}
+}
+
 // How a daemon has ended that left others behind in its unit, systemd still
 // knows, when nobody has waited for it.
 func TestSystemdKnowsTheEnd(t *testing.T) {
@@ -272,6 +316,7 @@ END
 busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
 try 1006 refused
 try 1007 refused-systemd --via systemd
+try 1008 refused-strict --strict
 `)
 	for _, name := range []string{"dead", "silent"} {
 		require.Equal(t, "status 0\nsystemd\n1 run", got[name], name)
@@ -285,6 +330,9 @@ try 1007 refused-systemd --via systemd
 		require.Regexp(t, `(?s)^status 0\n`+danger+`[,:] ?.*`+why+`.*\nhint: set KillMode=process in sdtest-cmd.service, or start it with --via systemd\nfork\n1 run$`, got[name], name)
 	}
 	require.Regexp(t, `^status 125\ndetach: via systemd: /run/w/none: .*\nhint: .*\n0 run$`, got["all-dead-systemd"])
+	for _, name := range []string{"all-dead-strict", "refused-strict"} {
+		require.Regexp(t, `^status 125\ndetach: start sleep: it is in the cgroup of sdtest-cmd\.service.*\nhint: .*\n0 run$`, got[name])
+	}
 	require.Regexp(t, `^status 125\ndetach: start detach-1007-[0-9a-f]+\.service: .*StartTransientUnit.*\n0 run$`, got["refused-systemd"])
 }
 
@@ -293,7 +341,7 @@ func TestSystemdOfAUser(t *testing.T) {
 	got := inSections(t, lab.UnifiedSystemd, `
 useradd -m -u 4711 panel
 mkdir -m 777 /run/w; cd /run/w
-as() { systemd-run -q --pipe --wait -G --unit=panel -p User=panel -p WorkingDirectory=/run/w "$@" 2>&1; }
+as() { systemd-run -q --pipe --wait -G --unit=panel -p User=panel -p WorkingDirectory=/run/w -E XDG_RUNTIME_DIR=/run/user/4711 "$@" 2>&1; }
 via() { sed -n 's/.*"via": "\(.*\)",/\1/p' $1.pid.json; }
 say not lingering
 as "$D" -o log1 -p 1.pid -- sleep 1001 | sed 's/^[0-9]*$/PID/'; via 1
@@ -317,8 +365,37 @@ say the bus is gone
 mv /run/user/4711/bus /run/user/4711/bus.away
 as "$D" -o log3 -p 3.pid -- sleep 1003 | sed 's/^[0-9]*$/PID/'; via 3
 as "$D" stop -q 3.pid
+say the bus hangs
+mv /run/user/4711/systemd/private /run/user/4711/private.away
+cat >silent.py <<'END'
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o777)
+s.listen(9)
+print(flush=True)
+kept = []
+while True:
+    kept.append(s.accept())
+END
+mkfifo up; python3 silent.py /run/user/4711/bus >up & read line <up
+as sh -c '"$0" -o log5 -p 5.pid -- sleep 1005; echo run $(pgrep -fx "sleep 1005" | wc -l)' "$D" | sed 's/^[0-9]*$/PID/'; via 5
+rm /run/user/4711/bus; mv /run/user/4711/bus.away /run/user/4711/bus; mv /run/user/4711/private.away /run/user/4711/systemd/private
+say the bus refuses
+cat >/etc/dbus-1/session.d/refuse.conf <<'END'
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><policy context="mandatory">
+<deny send_destination="org.freedesktop.systemd1" send_interface="org.freedesktop.systemd1.Manager" send_member="StartTransientUnit"/>
+</policy></busconfig>
+END
+as busctl --user call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
+as sh -c '"$0" -o log6 -p 6.pid -- sleep 1006; echo run $(pgrep -fx "sleep 1006" | wc -l)' "$D" | sed 's/^[0-9]*$/PID/'; via 6
+rm /etc/dbus-1/session.d/refuse.conf
+as busctl --user call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
+as "$D" stop -q 5.pid 6.pid
+say its own units
+for mode in process control-group; do as systemd-run --user -q --pipe --wait -p KillMode=$mode "$D" hazards -o /dev/null | head -n 1; done
 say its systemd is stopped
-mv /run/user/4711/bus.away /run/user/4711/bus
 as "$D" -o log4 -p 4.pid -- sleep 1004 >/dev/null
 loginctl disable-linger panel
 until [ "$(systemctl is-active user@4711)" = inactive ]; do sleep .02; done
@@ -339,6 +416,10 @@ as "$D" status 4.pid | grep state
 	require.Regexp(t, `stopped in .*\nstatus 0$`, got["stop"])
 	require.Empty(t, got["left"])
 	require.Equal(t, "PID\nsystemd", got["the bus is gone"], "by its own socket")
+	const danger = `(?s)^detach: warning: it is in the cgroup of panel\.service, which has KillMode=control-group: .*; it is no service of its own because: `
+	require.Regexp(t, danger+`.*/run/user/4711/bus: no answer within 5s.*\nhint: .*\nPID\nrun 1\nfork$`, got["the bus hangs"])
+	require.Regexp(t, danger+`.*StartTransientUnit.*\nhint: .*\nPID\nrun 1\nfork$`, got["the bus refuses"])
+	require.Regexp(t, `^via: fork\nvia: systemd, because run-u\d+\.service has KillMode=control-group$`, got["its own units"])
 	require.Regexp(t, `state +dead`, got["its systemd is stopped"])
 }
 
@@ -348,12 +429,24 @@ func TestSystemdLoginSession(t *testing.T) {
 	got := inSections(t, lab.UnifiedSystemd, `
 useradd -m -u 4711 panel
 mkdir -m 777 /run/w; cd /run/w
-session() { systemd-run -q --pipe --wait -G -p PAMName=login -p User=panel -p WorkingDirectory=/run/w "$@" 2>&1; }
+user=panel
+session() { systemd-run -q --pipe --wait -G -p PAMName=login -p User=$user -p WorkingDirectory=/run/w "$@" 2>&1; }
 say kept, no kill; session "$D" -o log -p 0.pid -- sleep 1000 | sed 's/^[0-9]*$/PID/'; grep -o '"via": .*' 0.pid.json
 mkdir -p /etc/systemd/logind.conf.d
 printf '[Login]\nKillUserProcesses=yes\nUserStopDelaySec=0\n' >/etc/systemd/logind.conf.d/kill.conf
 systemctl restart systemd-logind
 say hazards; session "$D" hazards -o log; echo status $?
+say logged in, not lingering
+useradd -m -u 4712 guest; user=guest
+session "$D" -o log7 -p 7.pid -- sleep 1007 | sed 's/^[0-9]*$/PID/'; grep -o '"via": .*' 7.pid.json
+user=panel
+until ! pgrep -fx 'sleep 1007' >/dev/null; do sleep .02; done; echo ended
+again() { systemctl reset-failed systemd-logind; systemctl restart systemd-logind; }
+for users in KillOnlyUsers=root KillExcludeUsers=panel KillOnlyUsers=panel; do
+	printf "[Login]\nKillUserProcesses=yes\n$users\n" >/etc/systemd/logind.conf.d/zusers.conf; again
+	say $users; session "$D" hazards -o log | head -n 1
+done
+rm /etc/systemd/logind.conf.d/zusers.conf; again
 loginctl enable-linger panel
 until [ "$(systemctl is-active user@4711)" = active ]; do sleep .02; done
 say started; session sh -c '
@@ -370,6 +463,11 @@ say as root; systemd-run -q --pipe --wait -G -p PAMName=login -p User=root -p Wo
 `)
 	require.Equal(t, "PID\n\"via\": \"fork\",", got["kept, no kill"])
 	require.Regexp(t, `^via: systemd, because session-\d+\.scope has KillUserProcesses=yes\nhazard: it is below user@4711\.service, the systemd of its user, who does not linger: the last logout ends it\n  hint: loginctl enable-linger 4711\n`, got["hazards"])
+	require.Equal(t, "detach: warning: it is below user@4712.service, the systemd of its user, who does not linger: the last logout ends it\n"+
+		"hint: loginctl enable-linger 4712\nPID\n\"via\": \"systemd\",\nended", got["logged in, not lingering"])
+	require.Equal(t, "via: fork", got["KillOnlyUsers=root"])
+	require.Equal(t, "via: fork", got["KillExcludeUsers=panel"])
+	require.Regexp(t, `^via: systemd, because session-`, got["KillOnlyUsers=panel"])
 	require.Equal(t, "PID\nPID", got["started"])
 	require.Regexp(t, `^hazard: it is in the cgroup of session-\d+\.scope together with .*, and logind has KillUserProcesses=yes: the logout ends it too\n`, got["verified"])
 	require.Equal(t, "sleep 1000\nsleep 1001", got["after the logout"], "that of before, and the service")
