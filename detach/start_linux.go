@@ -48,6 +48,11 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 		errors.As(err, &e)
 		return nil, ready.endedAtOnce(e.Path, ended.exit)
 	}
+	if errors.Is(err, ErrExited) && c.Limits.Memory > 0 {
+		var e *Error
+		errors.As(err, &e)
+		return nil, &Error{Op: e.Op, Path: e.Path, Err: fmt.Errorf("%w, with a limit on memory of %d bytes", ErrExited, c.Limits.Memory)}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,11 @@ say no group; "$D" --user 61234 -p pid -- sleep 1000; echo $?
 say number; "$D" --via fork --user 61234:61235 -p pid -- sleep 1000 >/dev/null; grep -E '^(Uid|Gid|Groups)' /proc/$(cat pid)/status; "$D" stop -q pid
 say not root; cp "$D" d; chmod 755 d; setpriv --reuid=games --clear-groups ./d --user games -- sleep 1000; echo $?
 say set-user-ID; cp d /opt/d; chmod 4755 /opt/d; setpriv --reuid=games --regid=60 --clear-groups /opt/d --user root -- sleep 1000; echo $?
+say tiny; "$D" --via systemd --memory 64K -p pid -- sleep 1000; echo $?; ls pid 2>/dev/null; true
 `)
+	if !strings.HasSuffix(got["tiny"], "\n0\npid") { // where it is enforced
+		require.Regexp(t, `^detach: verify /usr/bin/sleep: exited already, with a limit on memory of 65536 bytes\nhint: .*\n123$`, got["tiny"])
+	}
 	require.Equal(t, `5
 8
 8 60
