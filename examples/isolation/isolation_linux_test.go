@@ -265,6 +265,11 @@ func (w wrapper) prepare(t *testing.T) *server {
 	dir := t.TempDir()
 	command := lab.GameServer(t, dir)
 	s := &server{wrapper: w, t: t, dir: dir, port: freePort(t), text: lab.Content(t, w.script), before: mounts(t)}
+	t.Cleanup(func() {
+		for _, pid := range s.processes() {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	})
 	if w.edit != nil {
 		s.text = w.edit(s.text)
 	}
@@ -306,7 +311,7 @@ func (w wrapper) start(t *testing.T) *server {
 	lab.KillMarked(t, mark)
 	script := filepath.Join(t.TempDir(), w.script)
 	require.NoError(t, os.WriteFile(script, []byte(s.text), 0o700))
-	manager := s.command(`"$@"; sleep ` + mark + ` & wait`)
+	manager := s.command(`"$@" && { sleep ` + mark + ` & wait; }`)
 	manager.Args = slices.Insert(manager.Args, 4, script)
 	manager.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	manager.Stderr = os.Stderr
