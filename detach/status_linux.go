@@ -35,13 +35,15 @@ func survey(ps []*Process) ([]Status, error) {
 type look struct {
 	byPID     map[int]proc.Process
 	bySession map[int][]proc.Process
+	byParent  map[int][]proc.Process
 }
 
 func newLook(list []proc.Process) look {
-	l := look{map[int]proc.Process{}, map[int][]proc.Process{}}
+	l := look{map[int]proc.Process{}, map[int][]proc.Process{}, map[int][]proc.Process{}}
 	for _, q := range list {
 		l.byPID[q.PID] = q
 		l.bySession[q.Session] = append(l.bySession[q.Session], q)
+		l.byParent[q.Parent] = append(l.byParent[q.Parent], q)
 	}
 	return l
 }
@@ -62,7 +64,7 @@ func (l look) around(p *Process) []proc.Process {
 			list = append(list, q)
 		}
 	}
-	return list
+	return below(list, l.byParent, func(proc.Process) bool { return true })
 }
 
 func (l look) status(p *Process) Status {

@@ -56,8 +56,9 @@ const (
 	StopKilled  StopWay = "killed"  // at least one process needed SIGKILL
 )
 
-// Stop ends the daemon and everything in its session: first by its console or
-// a signal, then by SIGKILL, in a loop until nothing is left of it. Then it
+// Stop ends the daemon and everything in its session and in the containers that
+// this runs: first by its console or a signal, then by SIGKILL, in a loop until
+// nothing is left of it. Then it
 // removes the PID file and the record. A daemon that has ended already is a
 // success; what it has left behind in its session is ended all the same.
 //
@@ -68,7 +69,8 @@ const (
 // The session of a daemon is its own, but one of a process from Find may be
 // somebody else's: unless it leads the session itself, only the process and its
 // descendants in the session are stopped. What has left the session with a
-// setsid(2) of its own is not stopped.
+// setsid(2) of its own is not stopped, unless it is in a PID namespace that the
+// daemon has made: then it gets the signal when the session has ended.
 //
 // The error wraps the context's if that ended it, and then processes may be
 // left; fs.ErrPermission if one of them may not be signalled; it is a

@@ -77,6 +77,7 @@ type stopMember struct {
 	pidfd                    int // -1 once it has ended
 	signalled, frozen, tried bool
 	denied                   bool
+	contained                bool // it is signalled once what runs its container has ended
 }
 
 func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error) {
@@ -238,6 +239,7 @@ func (s *stopping) look() error {
 		members = s.p.family
 	}
 	found := members(list)
+	contained := s.p.contained(list)
 	s.loose = nil
 	s.ours = s.p.ours(list)
 	s.hops = len(found) == 0 && s.ours && s.p.groupLives(list, s.zombies)
@@ -256,6 +258,7 @@ func (s *stopping) look() error {
 			s.loose = append(s.loose, q)
 			continue
 		}
+		m.contained = contained[q.PID]
 		s.members[q.PID] = m
 	}
 	return nil
@@ -311,10 +314,15 @@ func (s *stopping) letGo(m *stopMember) {
 }
 
 // send sends each process the signal once, and continues it: one that is
-// stopped would not act on it.
+// stopped would not act on it. How a container is stopped is up to what runs it;
+// what is in there is asked when nobody is left to do that.
 func (s *stopping) send() {
+	outside := false
 	for _, m := range s.members {
-		if m.signalled || m.pidfd < 0 {
+		outside = outside || !m.contained && s.alive(m.PID)
+	}
+	for _, m := range s.members {
+		if m.signalled || m.pidfd < 0 || m.contained && outside {
 			continue
 		}
 		m.signalled = true

@@ -17,7 +17,7 @@ import (
 func TestIsolationByComposition(t *testing.T) {
 	lab.Root(t)
 	for name, prefix := range map[string][]string{
-		"bwrap":   {"bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--tmpfs", "/mnt"},
+		"bwrap":   {"bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--bind", "/srv", "/srv"},
 		"setpriv": {"setpriv", "--reuid=61235", "--regid=61236", "--clear-groups", "--no-new-privs"},
 	} {
 		t.Run(name, func(t *testing.T) {

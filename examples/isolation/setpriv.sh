@@ -1,0 +1,13 @@
+#!/bin/sh
+# setpriv.sh DIR USER: the server in DIR is an ordinary user's, whom DIR belongs
+# to, and can become nobody else by any program that it executes.
+set -eu
+cd "${1:-/srv/mc}"
+user=${2:-mc}
+port=$(sed -n 's/^server-port=//p' server.properties)
+
+exec detach -o console.log --console console.in --stop-console stop -p server.pid \
+    --ready log='Done \(' --ready tcp="$port" -- \
+    setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups --reset-env \
+    --no-new-privs --inh-caps=-all --bounding-set=-all \
+    java -jar server.jar nogui
