@@ -132,24 +132,15 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 		}
 		spec.PIDFile = &doublefork.PIDFile{Dir: file.dir, Temp: file.tempName(), Name: file.name, FD: file.temp}
 	}
-	var cgroup *ownCgroup
-	if h.via == ViaCgroup {
-		if cgroup, err = c.makeCgroup(&record, file); err != nil {
-			return nil, nil, err
-		}
-		defer func() {
-			if cgroup.close(); err != nil {
-				cgroup.remove()
-			}
-		}()
-		spec.Cgroups = cgroup.procs
-		record.noteOwnCgroup(cgroup)
-		hazards = append(hazards, h.staysIn(ctx, cgroup)...)
-	}
-	daemon, lost, err := c.bear(ctx, h, spec, &record, file)
+	daemon, cgroup, lost, err := c.bear(ctx, h, spec, &record, file)
 	if err != nil {
 		return nil, nil, err
 	}
+	defer func() {
+		if cgroup.close(); err != nil {
+			cgroup.remove()
+		}
+	}()
 	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD), pidFile: record.PIDFile}
 	p.heldBy(h.manager)
 	if err = p.confirm(daemon, c.manager(), cgroup, file); err != nil {
@@ -168,23 +159,24 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 
 // bear starts the program as it is to be held. Where auto may not have it from
 // systemd it is forked.
-func (c *Cmd) bear(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, []Hazard, error) {
-	if h.via == ViaSystemd {
-		daemon, lost, err := c.bearService(ctx, h, spec, record, file)
+func (c *Cmd) bear(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (daemon doublefork.Process, cgroup *ownCgroup, hazards []Hazard, err error) {
+	switch h.via {
+	case ViaCgroup:
+		return c.bearCgroup(ctx, h, spec, record, file)
+	case ViaSystemd:
+		daemon, hazards, err = c.bearService(ctx, h, spec, record, file)
 		if err == nil || !h.auto || !mayForkAfter(err) {
-			return daemon, lost, err
+			return daemon, nil, hazards, err
 		}
 		h.fork(errors.Unwrap(err))
 		record.Via, record.Unit, record.UnitUser = ViaFork, "", 0
 		if c.Strict {
-			return daemon, nil, &Error{Op: "start", Path: c.Path, Err: &HazardError{h.hazards}}
+			return daemon, nil, nil, &Error{Op: "start", Path: c.Path, Err: &HazardError{h.hazards}}
 		}
-		lost = h.hazards
-		daemon, err = c.bearFork(spec, file)
-		return daemon, lost, err
+		hazards = h.hazards
 	}
-	daemon, err := c.bearFork(spec, file)
-	return daemon, nil, err
+	daemon, err = c.bearFork(spec, file)
+	return daemon, nil, hazards, err
 }
 
 func (c *Cmd) bearFork(spec *doublefork.Spec, file *pidFile) (doublefork.Process, error) {

@@ -76,10 +76,11 @@ mkdir -m 777 /run/w; cd /run/w
 as() { systemd-run -q --pipe --wait -G --unit=panel -p Delegate=yes -p User=panel -p WorkingDirectory=/run/w "$@" 2>&1; }
 say delegated
 as sh -c 'cd /sys/fs/cgroup/system.slice/panel.service && mkdir sub && echo 0 >sub/cgroup.procs && cd /run/w &&
+	"$0" --via cgroup --strict -o log -p strict -- sleep 1003 2>/dev/null; echo $?; ls strict* /sys/fs/cgroup/system.slice/panel.service/detach-* 2>/dev/null
 	"$0" --via cgroup -o log -p pid -- sleep 1001 | sed "s/[0-9]*/PID/"; grep ^0:: /proc/$(cat pid)/cgroup; "$0" stop -q pid; echo $?; ls /sys/fs/cgroup/system.slice/panel.service | grep detach' "$D"
 say not
 as "$D" --via cgroup -o log -p pid -- sleep 1002; echo $?; ls pid; pgrep -fx 'sleep 1002'; true
 `)
-	require.Regexp(t, `^detach: warning: it is in the cgroup of panel\.service, which .*\nhint: .*\nPID\n0::/system\.slice/panel\.service/detach-pid-[0-9a-f]{16}\n0$`, got["delegated"])
+	require.Regexp(t, `^125\ndetach: warning: it is in the cgroup of panel\.service, which .*\nhint: .*\nPID\n0::/system\.slice/panel\.service/detach-pid-[0-9a-f]{16}\n0$`, got["delegated"])
 	require.Regexp(t, `^detach: create cgroup /sys/fs/cgroup/detach-pid-[0-9a-f]{16}: permission denied\n(hint: .*\n)?125\n`, got["not"])
 }
