@@ -84,23 +84,40 @@ var errSwept = errors.New("the cgroup was removed by somebody else before the da
 // while it is still empty: then there is another try.
 func (c *Cmd) bearCgroup(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (daemon doublefork.Process, g *ownCgroup, hazards []Hazard, err error) {
 	for range sweepTries {
-		if g, err = c.makeCgroup(record, file); err == nil {
-			if hazards = h.staysIn(ctx, g); c.Strict && len(hazards) > 0 {
-				g.remove()
-				return daemon, nil, nil, &Error{Op: "start", Path: c.Path, Err: &HazardError{hazards}}
-			}
-			spec.Cgroups = g.procs
-			record.noteOwnCgroup(g)
-			if daemon, err = c.bearFork(spec, file); err == nil {
-				return daemon, g, hazards, nil
-			}
-			err = g.giveUp(err)
-		}
+		daemon, g, hazards, err = c.tryCgroup(ctx, h, spec, record, file)
 		if !errors.Is(err, errSwept) {
 			break
 		}
 	}
-	return daemon, nil, nil, err
+	return daemon, g, hazards, err
+}
+
+// tryCgroup has the cgroup on record first: the kernel may take ten
+// milliseconds to let a process enter, in which the caller may be killed.
+func (c *Cmd) tryCgroup(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (daemon doublefork.Process, g *ownCgroup, hazards []Hazard, err error) {
+	made, err := c.makeCgroup(record, file)
+	if err != nil {
+		return daemon, nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = made.giveUp(err)
+		}
+	}()
+	if hazards = h.staysIn(ctx, made); c.Strict && len(hazards) > 0 {
+		return daemon, nil, nil, &Error{Op: "start", Path: c.Path, Err: &HazardError{hazards}}
+	}
+	record.noteOwnCgroup(made)
+	if file != nil && made.alone() {
+		if err := record.announce(file); err != nil {
+			return daemon, nil, nil, err
+		}
+	}
+	spec.Cgroups = made.procs
+	if daemon, err = c.bearFork(spec, file); err != nil {
+		return daemon, nil, nil, err
+	}
+	return daemon, made, hazards, nil
 }
 
 // makeCgroup makes the cgroup, or takes the one that is asked for. What it has

@@ -197,14 +197,7 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 		record.Unit, record.UnitUser = unitNameOf(record, file), h.user
 	}
 	if file != nil {
-		draft, err := record.draft()
-		pending := *record
-		pending.BootID, _ = proc.BootID()
-		data, pendingErr := pending.encode()
-		if err = errors.Join(err, pendingErr); err != nil {
-			return doublefork.Process{}, nil, &Error{Op: "encode", Path: file.path + ".json", Err: err}
-		}
-		if err := file.announce(data, draft); err != nil {
+		if err := record.announce(file); err != nil {
 			return doublefork.Process{}, nil, err
 		}
 	}
@@ -214,6 +207,18 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 		_ = file.discard()
 	}
 	return daemon, lost, err
+}
+
+// announce puts the intention on record.
+func (r *Record) announce(file *pidFile) error {
+	draft, err := r.draft()
+	pending := *r
+	pending.BootID, _ = proc.BootID()
+	data, pendingErr := pending.encode()
+	if err = errors.Join(err, pendingErr); err != nil {
+		return &Error{Op: "encode", Path: file.path + ".json", Err: err}
+	}
+	return file.announce(data, draft)
 }
 
 // check refuses what cannot work before anything is touched.
