@@ -152,15 +152,6 @@ func field(path, name string) int64 {
 	return -1
 }
 
-// ioWeight is the share of the disks; -1 where the kernel knows none. It is the
-// cost model that has it, or the scheduler BFQ, which version 1 knew as its own.
-func (c controlled) ioWeight() int64 {
-	if c.v1 {
-		return max(number(filepath.Join(c.dir, "blkio.weight")), number(filepath.Join(c.dir, "blkio.bfq.weight")))
-	}
-	return max(field(filepath.Join(c.dir, "io.weight"), "default"), field(filepath.Join(c.dir, "io.bfq.weight"), "default"))
-}
-
 // cpus is the limit on CPU time; -1 if there is none.
 func (c controlled) cpus() float64 {
 	quota, period := number(filepath.Join(c.dir, "cpu.cfs_quota_us")), number(filepath.Join(c.dir, "cpu.cfs_period_us"))
@@ -200,7 +191,7 @@ func usage(content []byte) *Usage {
 		u.CPUs = c.cpus()
 	}
 	if c, ok := controlOf(content, "io"); ok {
-		u.IOWeight = c.ioWeight()
+		u.IOWeight = c.ioWeight(weighingHere)
 	}
 	if u.Memory < 0 && u.Tasks < 0 && u.CPUs < 0 {
 		return nil
@@ -296,7 +287,6 @@ func (l Limits) limitCgroup(dir string) error {
 		{l.Memory != 0, "memory.oom.group", "1"},
 		{l.CPUs != 0, "cpu.max", fmt.Sprintf("%d 100000", int64(math.Round(l.CPUs*100000)))},
 		{l.Tasks != 0, "pids.max", strconv.FormatInt(l.Tasks, 10)},
-		{l.IOWeight != 0, l.ioWeightFile(dir), fmt.Sprintf("default %d", l.IOWeight)},
 	} {
 		if !w.set {
 			continue
@@ -305,7 +295,10 @@ func (l Limits) limitCgroup(dir string) error {
 			return err
 		}
 	}
-	return nil
+	if l.IOWeight == 0 {
+		return nil
+	}
+	return weigh(dir, l.IOWeight)
 }
 
 // writeControl writes to a file of a cgroup, in one go and without making it.
@@ -325,13 +318,3 @@ func writeControl(path, value string) error {
 }
 
 var errForkLimit = errors.New("is of a cgroup, and a fork stays in the caller's; have it held by systemd or by a cgroup of its own")
-
-// ioWeightFile is which of the two the kernel has.
-func (l Limits) ioWeightFile(dir string) string {
-	if _, err := os.Stat(filepath.Join(dir, "io.bfq.weight")); err == nil {
-		if _, err := os.Stat(filepath.Join(dir, "io.weight")); err != nil {
-			return "io.bfq.weight"
-		}
-	}
-	return "io.weight"
-}

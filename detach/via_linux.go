@@ -79,6 +79,9 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 			return nil, err
 		}
 	}
+	if err := weighingHere().check(c.Limits.IOWeight); err != nil {
+		return nil, err
+	}
 	h.look(ctx)
 	return h, nil
 }
