@@ -239,6 +239,14 @@ func (l Limits) comparedWith(u *Usage) error {
 // usage is that of the cgroup which is the daemon's alone, for as long as that
 // is there. In the hierarchies of version 1 that are used it has the same path.
 func (r *Record) usage() *Usage {
+	if content := r.ownCgroups(); content != nil {
+		return usage(content)
+	}
+	return nil
+}
+
+// ownCgroups are those of the daemon alone, in the form of /proc/PID/cgroup.
+func (r *Record) ownCgroups() []byte {
 	dir, id := cgroupDir(r.Cgroup)
 	if dir == "" || id != r.CgroupID || r.CgroupID == 0 {
 		return nil
@@ -251,17 +259,24 @@ func (r *Record) usage() *Usage {
 			}
 		}
 	}
-	return usage([]byte(content))
+	return []byte(content)
 }
 
 // ranOut tells whether the kernel has ended processes of the daemon because it
-// reached its limit on memory.
+// reached its limit on memory, and not because the machine had none left.
 func (r *Record) ranOut() bool {
 	if r.Limits == nil || r.Limits.Memory == 0 {
 		return false
 	}
-	u := r.usage()
-	return u != nil && u.OOMKills > 0
+	c, ok := controlOf(r.ownCgroups(), "memory")
+	if !ok {
+		return false
+	}
+	if c.v1 {
+		return number(filepath.Join(c.dir, "memory.failcnt")) > 0 && field(filepath.Join(c.dir, "memory.oom_control"), "oom_kill") > 0
+	}
+	events := filepath.Join(c.dir, "memory.events")
+	return field(events, "oom") > 0 && field(events, "oom_kill") > 0
 }
 
 // limitCgroup sets the limits of a new cgroup of version 2.

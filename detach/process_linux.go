@@ -58,7 +58,7 @@ func (p *Process) heldBy(m service.Manager) {
 // by which the context ends it must not end another Wait.
 func (p *Process) wait(ctx context.Context) (Exit, error) {
 	if p.handle == nil {
-		return Exit{}, nil
+		return Exit{OOM: p.Record.ranOut()}, nil
 	}
 	waiting, err := dupPIDFD(p.handle)
 	if err != nil {
