@@ -130,6 +130,7 @@ say killed otherwise; "$D" --via cgroup --memory 32M -p pid -- sleep 1000 >/dev/
 "$D" wait pid; "$D" status pid | grep ^note; "$D" stop -q pid
 say weight; mkdir -p /run/block/sdx/queue; echo 8 >/run/block/sdx/size; echo '[bfq] none' >/run/block/sdx/queue/scheduler; mount --bind /run/block /sys/block
 for via in systemd cgroup; do "$D" --via $via --io-weight 300 -p pid -- sleep 1000; echo $?; done 2>&1; umount /sys/block; ls pid 2>/dev/null; find /sys/fs/cgroup -name 'detach-*'
+say too large; "$D" --via cgroup --memory 64M --tasks 99999999 -p pid -- sleep 1000 2>&1; echo $?; ls pid* 2>/dev/null; find /sys/fs/cgroup -name 'detach-*'; pgrep -fx 'sleep 1000'
 say auto; "$D" --memory 64M -p pid -- sleep 1000 >/dev/null; grep -o '"via": .*' pid.json; "$D" stop -q pid
 say fork; "$D" --via fork --memory 64M --tasks 3 -p pid -- sleep 1000 2>&1; echo $?
 say asked; mkdir /sys/fs/cgroup/mine; "$D" --via cgroup --cgroup /mine -p pid -- sleep 1000 >/dev/null; cat /proc/$(cat pid)/cgroup; "$D" stop -q pid; ls -d /sys/fs/cgroup/mine
@@ -147,6 +148,7 @@ say asked; mkdir /sys/fs/cgroup/mine; "$D" --via cgroup --cgroup /mine -p pid --
 	require.Equal(t, "PID file pid: ended, it is not known how", got["killed otherwise"])
 	const nothing = "detach: limit io-weight=300: cannot be enforced here: what was set is nothing\nhint: .*\n125"
 	require.Regexp(t, "^"+nothing+"\n"+nothing+"$", got["weight"], "the kernel of User-Mode Linux has BFQ, which does not know cgroups there")
+	require.Regexp(t, `^detach: limit /sys/fs/cgroup/detach-pid-[0-9a-f]+/pids.max: invalid argument\n125$`, got["too large"])
 	require.Equal(t, `"via": "systemd",`, got["auto"])
 	require.Contains(t, got["fork"], "detach: limit memory, pids: is of a cgroup, and a fork stays in the caller's")
 	require.Contains(t, got["fork"], "125")

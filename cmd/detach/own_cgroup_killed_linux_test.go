@@ -25,7 +25,8 @@ import (
 type cgroupStarts struct {
 	bin, dir, mark string
 
-	found, pending, empty int // of the starts: running, with no PID on record, only a cgroup
+	found, pending, empty int      // of the starts: running, with no PID on record, only a cgroup
+	failed                []string // the calls without which a start fails
 }
 
 func (s *cgroupStarts) command(args ...string) *exec.Cmd {
@@ -116,21 +117,75 @@ func (s *cgroupStarts) atRandom(starts int) error {
 var tracedCall = regexp.MustCompile(`^(\d+) +(\w+)\(`)
 
 // atEachCall kills whoever makes it, caller or clone, at each system call from
-// the making of the cgroup on. Which they are a start tells that is let be.
+// the making of the cgroup on.
 func (s *cgroupStarts) atEachCall() error {
-	trace := filepath.Join(filepath.Dir(s.dir), "trace")
-	// The daemon is let go when it executes its program: strace would wait for it.
-	strace := []string{"strace", "-f", "-b", "execve", "-qq", "-o", trace}
-	if out, err := s.start(strace...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	data, err := os.ReadFile(trace)
+	moments, err := s.calls()
 	if err != nil {
 		return err
 	}
+	for _, moment := range moments {
+		_ = s.start(injecting(moment, "signal=KILL")...).Run()
+		if err := s.look(); err != nil {
+			return fmt.Errorf("%v: %w", moment, err)
+		}
+	}
+	return nil
+}
+
+// failEachCall has each of them fail. After that there is a daemon and nothing
+// was said, or nothing is left.
+func (s *cgroupStarts) failEachCall() error {
+	moments, err := s.calls()
+	if err != nil {
+		return err
+	}
+	for _, moment := range moments {
+		switch moment.call {
+		case "rt_sigprocmask", "rt_sigaction", "exit_group", "setsid", "getpid", "mmap", "madvise": // the Go runtime dies of it, or it cannot fail
+			continue
+		}
+		out, err := s.start(injecting(moment, "error=EIO")...).CombinedOutput()
+		if err == nil {
+			s.found++
+			if out, err := s.command(s.bin, "stop", "x.pid").CombinedOutput(); err != nil {
+				return fmt.Errorf("%v: stop: %w: %s", moment, err, out)
+			}
+		} else {
+			s.failed = append(s.failed, moment.call)
+		}
+		entries, _ := os.ReadDir(s.dir)
+		if pids, cgroups := s.running(), s.cgroups(); len(pids) > 0 || cgroups != "" || len(entries) > 0 {
+			return fmt.Errorf("%v: left: %q, %s, %v: %s, %w", moment, pids, cgroups, entries, out, err)
+		}
+	}
+	return nil
+}
+
+// moment is the n-th time that a thread makes a system call.
+type moment struct {
+	call string
+	n    int
+}
+
+// injecting is what has something happen then. The daemon is let go when it
+// executes its program: strace would wait for it.
+func injecting(m moment, what string) []string {
+	return []string{"strace", "-f", "-b", "execve", "-qq", "-o", "/dev/null", "-e", fmt.Sprintf("inject=%s:%s:when=%d", m.call, what, m.n)}
+}
+
+// calls are the system calls of a start from the making of the cgroup on.
+func (s *cgroupStarts) calls() ([]moment, error) {
+	trace := filepath.Join(filepath.Dir(s.dir), "trace")
+	if out, err := s.start("strace", "-f", "-b", "execve", "-qq", "-o", trace).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	data, err := os.ReadFile(trace)
+	if err != nil {
+		return nil, err
+	}
 	var made bool
 	numbers := map[string]int{} // of a thread and a call
-	var moments []string
+	var moments []moment
 	for line := range strings.Lines(string(data)) {
 		call := tracedCall.FindStringSubmatch(line)
 		if call == nil {
@@ -138,30 +193,17 @@ func (s *cgroupStarts) atEachCall() error {
 		}
 		made = made || call[2] == "mkdirat" && strings.Contains(line, "/detach-")
 		numbers[call[0]]++
-		moment := fmt.Sprintf("%s:signal=KILL:when=%d", call[2], numbers[call[0]])
-		switch call[2] {
-		case "nanosleep", "futex", "epoll_pwait", "rt_sigreturn", "tgkill": // the Go runtime's, any time
-		case "rt_sigaction": // one of 62
-			if made && numbers[call[0]] == 2 {
-				moments = append(moments, moment)
-			}
+		m := moment{call[2], numbers[call[0]]}
+		switch {
+		case !made, slices.Contains(moments, m), m.call == "rt_sigaction" && m.n != 2: // one of 62
+		case slices.Contains([]string{"nanosleep", "futex", "epoll_pwait", "rt_sigreturn", "tgkill"}, m.call): // the Go runtime's, any time
 		default:
-			if made && !slices.Contains(moments, moment) {
-				moments = append(moments, moment)
-			}
+			moments = append(moments, m)
 		}
 	}
-	if err := s.look(); err != nil {
-		return err
-	}
+	err = s.look()
 	s.found = 0
-	for _, moment := range moments {
-		_ = s.start("strace", "-f", "-b", "execve", "-qq", "-o", "/dev/null", "-e", "inject="+moment).Run()
-		if err := s.look(); err != nil {
-			return fmt.Errorf("%s: %w", moment, err)
-		}
-	}
-	return nil
+	return moments, err
 }
 
 var _ = lab.Helper("killed-cgroup-starts", func(args []string) error {
@@ -173,12 +215,15 @@ var _ = lab.Helper("killed-cgroup-starts", func(args []string) error {
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return err
 	}
-	if args[1] == "call" {
+	switch args[1] {
+	case "call":
 		err = s.atEachCall()
-	} else {
+	case "fail":
+		err = s.failEachCall()
+	default:
 		err = s.atRandom(150)
 	}
-	fmt.Println(s.found, s.pending, s.empty)
+	fmt.Println(s.found, s.pending, s.empty, strings.Join(slices.Compact(s.failed), " "))
 	return err
 })
 
@@ -205,5 +250,23 @@ func TestOwnCgroupKilledAtAnyMoment(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Whatever fails once the cgroup is made, it is gone after a start that failed.
+func TestOwnCgroupFaults(t *testing.T) {
+	lab.Program(t, "strace")
+	for name, systemd := range bothLabs {
+		t.Run(name, func(t *testing.T) {
+			helper := lab.HelperCommand(t, "killed-cgroup-starts", lab.Bin(t, "detach"), "fail")
+			cmd := systemd(t, helper.Args...)
+			cmd.Env, cmd.Dir = helper.Env, "/"
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			t.Logf("%s", out)
+			for _, call := range []string{"mkdirat", "openat", "write", "clone", "dup3", "renameat2"} {
+				require.Contains(t, string(out), call)
+			}
+		})
 	}
 }
