@@ -152,15 +152,6 @@ func field(path, name string) int64 {
 	return -1
 }
 
-// ioWeight is the share of the disks; -1 where the kernel knows none. It is the
-// cost model that has it, or the scheduler BFQ, which version 1 knew as its own.
-func (c controlled) ioWeight() int64 {
-	if c.v1 {
-		return max(number(filepath.Join(c.dir, "blkio.weight")), number(filepath.Join(c.dir, "blkio.bfq.weight")))
-	}
-	return max(field(filepath.Join(c.dir, "io.weight"), "default"), field(filepath.Join(c.dir, "io.bfq.weight"), "default"))
-}
-
 // cpus is the limit on CPU time; -1 if there is none.
 func (c controlled) cpus() float64 {
 	quota, period := number(filepath.Join(c.dir, "cpu.cfs_quota_us")), number(filepath.Join(c.dir, "cpu.cfs_period_us"))
@@ -200,7 +191,7 @@ func usage(content []byte) *Usage {
 		u.CPUs = c.cpus()
 	}
 	if c, ok := controlOf(content, "io"); ok {
-		u.IOWeight = c.ioWeight()
+		u.IOWeight = c.ioWeight(weighingHere)
 	}
 	if u.Memory < 0 && u.Tasks < 0 && u.CPUs < 0 {
 		return nil
@@ -248,6 +239,14 @@ func (l Limits) comparedWith(u *Usage) error {
 // usage is that of the cgroup which is the daemon's alone, for as long as that
 // is there. In the hierarchies of version 1 that are used it has the same path.
 func (r *Record) usage() *Usage {
+	if content := r.ownCgroups(); content != nil {
+		return usage(content)
+	}
+	return nil
+}
+
+// ownCgroups are those of the daemon alone, in the form of /proc/PID/cgroup.
+func (r *Record) ownCgroups() []byte {
 	dir, id := cgroupDir(r.Cgroup)
 	if dir == "" || id != r.CgroupID || r.CgroupID == 0 {
 		return nil
@@ -260,17 +259,24 @@ func (r *Record) usage() *Usage {
 			}
 		}
 	}
-	return usage([]byte(content))
+	return []byte(content)
 }
 
 // ranOut tells whether the kernel has ended processes of the daemon because it
-// reached its limit on memory.
+// reached its limit on memory, and not because the machine had none left.
 func (r *Record) ranOut() bool {
 	if r.Limits == nil || r.Limits.Memory == 0 {
 		return false
 	}
-	u := r.usage()
-	return u != nil && u.OOMKills > 0
+	c, ok := controlOf(r.ownCgroups(), "memory")
+	if !ok {
+		return false
+	}
+	if c.v1 {
+		return number(filepath.Join(c.dir, "memory.failcnt")) > 0 && field(filepath.Join(c.dir, "memory.oom_control"), "oom_kill") > 0
+	}
+	events := filepath.Join(c.dir, "memory.events")
+	return field(events, "oom") > 0 && field(events, "oom_kill") > 0
 }
 
 // limitCgroup sets the limits of a new cgroup of version 2.
@@ -296,7 +302,6 @@ func (l Limits) limitCgroup(dir string) error {
 		{l.Memory != 0, "memory.oom.group", "1"},
 		{l.CPUs != 0, "cpu.max", fmt.Sprintf("%d 100000", int64(math.Round(l.CPUs*100000)))},
 		{l.Tasks != 0, "pids.max", strconv.FormatInt(l.Tasks, 10)},
-		{l.IOWeight != 0, l.ioWeightFile(dir), fmt.Sprintf("default %d", l.IOWeight)},
 	} {
 		if !w.set {
 			continue
@@ -305,7 +310,10 @@ func (l Limits) limitCgroup(dir string) error {
 			return err
 		}
 	}
-	return nil
+	if l.IOWeight == 0 {
+		return nil
+	}
+	return weigh(dir, l.IOWeight)
 }
 
 // writeControl writes to a file of a cgroup, in one go and without making it.
@@ -325,13 +333,3 @@ func writeControl(path, value string) error {
 }
 
 var errForkLimit = errors.New("is of a cgroup, and a fork stays in the caller's; have it held by systemd or by a cgroup of its own")
-
-// ioWeightFile is which of the two the kernel has.
-func (l Limits) ioWeightFile(dir string) string {
-	if _, err := os.Stat(filepath.Join(dir, "io.bfq.weight")); err == nil {
-		if _, err := os.Stat(filepath.Join(dir, "io.weight")); err != nil {
-			return "io.bfq.weight"
-		}
-	}
-	return "io.weight"
-}

@@ -67,6 +67,26 @@ func (r *Record) noteCgroup() {
 	_, r.CgroupID = cgroupDir(path)
 }
 
+// entered completes the record of a start that was killed while the daemon
+// entered its cgroup, if a process is in there, or below: nobody else gets in.
+func (r *Record) entered(pid int) bool {
+	boot, err := proc.BootID()
+	if err != nil || !sameBoot(boot, r.BootID) {
+		return false
+	}
+	stat, err := proc.ReadStat(pid)
+	if err != nil || !r.cgroupMembers()[pid] {
+		return false
+	}
+	// It was the same one all along.
+	if again, err := proc.ReadStat(pid); err != nil || again.Start != stat.Start {
+		return false
+	}
+	r.Identity = Identity{PID: pid, Start: stat.Start, BootID: r.BootID}
+	r.Session = stat.Session
+	return true
+}
+
 // cgroupMembers returns the processes in the cgroup that is the daemon's alone
 // and in those below; none if it has none, or that has been removed since.
 func (r *Record) cgroupMembers() map[int]bool {

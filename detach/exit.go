@@ -11,7 +11,7 @@ type Exit struct {
 	Known  bool           `json:"known"`
 	Code   int            `json:"code"`             // exit status, 0 to 255
 	Signal syscall.Signal `json:"signal,omitempty"` // that ended it, or 0
-	OOM    bool           `json:"oom,omitempty"`    // the kernel has ended it, or another process of it, since it reached its limit on memory
+	OOM    bool           `json:"oom,omitempty"`    // the kernel has ended it, or another process of it, since it reached its limit on memory, see Limits; of one that systemd holds only by who waited for it
 	Core   bool           `json:"core,omitempty"`   // its memory was dumped, see core(5)
 }
 

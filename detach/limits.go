@@ -22,7 +22,8 @@ type Limits struct {
 	Tasks int64 `json:"tasks,omitempty"`
 
 	// IOWeight is its share of the disks beside others that want them too, from
-	// 1 to 10000; one without a limit has 100.
+	// 1 to 10000; one without a limit has 100. At least one disk has to have the
+	// scheduler BFQ, or the cost model turned on (io.cost.qos), else it is an error.
 	IOWeight int `json:"io_weight,omitempty"`
 
 	// OOMScoreAdj is from -1000 (never) to 1000 (first): whom the kernel ends

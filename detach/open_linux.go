@@ -125,6 +125,9 @@ func readRecordFile(f *pidFile, pidfile string) (named, error) {
 	if err != nil {
 		return named{}, &Error{Op: "open", Path: f.path, Err: err}
 	}
+	if r.isEntering() {
+		return readNamed(pidfile)
+	}
 	return named{r.PID, &r, absolute(pidfile)}, nil
 }
 

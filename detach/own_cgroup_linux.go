@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/detachkit/detach/detach/internal/doublefork"
 	"github.com/detachkit/detach/detach/internal/proc"
 )
 
@@ -58,6 +59,68 @@ func candidates(own string) []string {
 	return list
 }
 
+// spareSuffix is in the name of a cgroup that no PID file leads to, and in no
+// other name: a point is in none of the words that they are made of.
+const spareSuffix = ".spare"
+
+// ownCgroupName returns the name of the cgroup for a daemon. With a PID file it
+// follows from that: the next start with it finds what one that was killed has
+// left.
+func ownCgroupName(r *Record, file *pidFile) string {
+	name := strings.TrimSuffix(unitNameOf(r, file), ".service")
+	if file == nil {
+		name += spareSuffix
+	}
+	return name
+}
+
+// sweepTries is how often a start may lose its cgroup to others that sweep, of
+// which each sweeps once.
+const sweepTries = 100
+
+var errSwept = errors.New("the cgroup was removed by somebody else before the daemon was in it")
+
+// bearCgroup forks the program into a cgroup of its own. That one may be swept
+// while it is still empty: then there is another try.
+func (c *Cmd) bearCgroup(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (daemon doublefork.Process, g *ownCgroup, hazards []Hazard, err error) {
+	for range sweepTries {
+		daemon, g, hazards, err = c.tryCgroup(ctx, h, spec, record, file)
+		if !errors.Is(err, errSwept) {
+			break
+		}
+	}
+	return daemon, g, hazards, err
+}
+
+// tryCgroup has the cgroup on record first: the kernel may take ten
+// milliseconds to let a process enter, in which the caller may be killed.
+func (c *Cmd) tryCgroup(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (daemon doublefork.Process, g *ownCgroup, hazards []Hazard, err error) {
+	made, err := c.makeCgroup(record, file)
+	if err != nil {
+		return daemon, nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = made.giveUp(err)
+		}
+	}()
+	hazards = h.staysIn(ctx, made)
+	if err = c.strictly(hazards); err != nil {
+		return daemon, nil, nil, err
+	}
+	record.noteOwnCgroup(made)
+	if file != nil && made.alone() {
+		if err := record.announce(file); err != nil {
+			return daemon, nil, nil, err
+		}
+	}
+	spec.Cgroups = made.procs
+	if daemon, err = c.bearFork(spec, file); err != nil {
+		return daemon, nil, nil, err
+	}
+	return daemon, made, hazards, nil
+}
+
 // makeCgroup makes the cgroup, or takes the one that is asked for. What it has
 // made it removes again after an error.
 func (c *Cmd) makeCgroup(r *Record, file *pidFile) (_ *ownCgroup, err error) {
@@ -73,7 +136,7 @@ func (c *Cmd) makeCgroup(r *Record, file *pidFile) (_ *ownCgroup, err error) {
 	if !ok {
 		own, _ = cgroupOf(content, "name=systemd")
 	}
-	name := strings.TrimSuffix(unitNameOf(r, file), ".service")
+	name := ownCgroupName(r, file)
 	var paths []string
 	if c.Cgroup != "" {
 		asked := c.Cgroup
@@ -93,13 +156,15 @@ func (c *Cmd) makeCgroup(r *Record, file *pidFile) (_ *ownCgroup, err error) {
 	}
 	var first error
 	for _, p := range paths {
+		if c.Cgroup == "" {
+			sweep(roots, path.Dir(p))
+		}
 		var g *ownCgroup
 		if g, err = openCgroup(roots, p, c.Cgroup != ""); err == nil {
-			if err = c.limitOwn(g); err != nil {
-				g.remove()
-				return nil, err
+			if err = c.limitOwn(g); err == nil {
+				return g, nil
 			}
-			return g, nil
+			return nil, g.giveUp(err)
 		}
 		if first == nil {
 			first = err
@@ -130,13 +195,27 @@ func (c *Cmd) limitOwn(g *ownCgroup) error {
 	return c.Limits.comparedWith(usage([]byte("0::" + g.path + "\n")))
 }
 
+// sweep removes the cgroups in dir that daemons without a PID file have left
+// when they ended, and starts that were killed. The kernel removes none in which
+// somebody is; who is about to enter one makes it again.
+func sweep(roots []string, dir string) {
+	for _, root := range roots {
+		entries, _ := os.ReadDir(root + dir)
+		for _, entry := range entries {
+			if name := entry.Name(); strings.HasPrefix(name, "detach-") && strings.HasSuffix(name, spareSuffix) {
+				_ = unix.Rmdir(path.Join(root, dir, name))
+			}
+		}
+	}
+}
+
 // openCgroup makes the cgroup in all hierarchies and opens it for a process to
 // enter.
 func openCgroup(roots []string, p string, asked bool) (_ *ownCgroup, err error) {
 	g := &ownCgroup{path: p}
 	defer func() {
 		if err != nil {
-			g.remove()
+			err = g.giveUp(err)
 		}
 	}()
 	for _, root := range roots {
@@ -166,16 +245,36 @@ func openCgroup(roots []string, p string, asked bool) (_ *ownCgroup, err error) 
 // alone tells whether the cgroup is the daemon's alone.
 func (g *ownCgroup) alone() bool { return g.made[0] }
 
-// close closes the descriptors.
+// giveUp removes what was made, of a start that has failed because of err. It
+// returns that, and errSwept if what was made has gone.
+func (g *ownCgroup) giveUp(err error) error {
+	for i, dir := range g.dirs {
+		if g.made[i] && unix.Access(dir, unix.F_OK) == unix.ENOENT {
+			err = fmt.Errorf("%w: %w", err, errSwept)
+			break
+		}
+	}
+	g.remove()
+	return err
+}
+
+// close closes the descriptors. There may be no cgroup.
 func (g *ownCgroup) close() {
+	if g == nil {
+		return
+	}
 	for _, fd := range g.procs {
 		unix.Close(fd)
 	}
 	g.procs = nil
 }
 
-// remove removes what was made, of a start that has failed.
+// remove removes what was made, of a start that has failed. There may be no
+// cgroup.
 func (g *ownCgroup) remove() {
+	if g == nil {
+		return
+	}
 	g.close()
 	for i, dir := range g.dirs {
 		if g.made[i] {

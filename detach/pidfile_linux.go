@@ -174,6 +174,7 @@ func (f *pidFile) read() (pid int, record *Record, err error) {
 	switch {
 	case pid == 0 && r.Unit != "": // its start was killed before the PID file was in place
 		return r.PID, &r, nil
+	case r.isEntering() && r.entered(pid):
 	case r.PID != pid:
 		return pid, nil, nil // of an earlier daemon
 	}
@@ -309,6 +310,11 @@ func (f *pidFile) announce(pending, draft []byte) (err error) {
 	if err = f.commit(pending); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			_ = f.discard()
+		}
+	}()
 	unix.Close(f.next)
 	if f.next, err = f.create(f.nextName()); err != nil {
 		return err
@@ -389,6 +395,10 @@ func removePIDFile(ctx context.Context, path string, r Record) error {
 	}
 	if err != nil || !same {
 		return err
+	}
+	// What a start that was killed had prepared: the lock says it is nobody's.
+	for _, name := range []string{f.tempName(), f.nextName()} {
+		_ = unix.Unlinkat(f.dir, name, 0)
 	}
 	return f.discard()
 }

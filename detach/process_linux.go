@@ -60,7 +60,9 @@ func (p *Process) wait(ctx context.Context) (Exit, error) {
 	if p.handle == nil {
 		var managers managers
 		defer managers.close()
-		return p.Record.exitInUnit(ctx, &managers), nil
+		exit := p.Record.exitInUnit(ctx, &managers)
+		exit.OOM = exit.OOM || p.Record.ranOut()
+		return exit, nil
 	}
 	waiting, err := dupPIDFD(p.handle)
 	if err != nil {

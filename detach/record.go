@@ -39,7 +39,9 @@ type Record struct {
 	UnitUser int    `json:"unit_user,omitempty"` // whose service manager: a user's number, or 0 for the machine's
 
 	// The cgroup that is the daemon's alone, as in /proc/PID/cgroup, and the
-	// number of its inode.
+	// number of its inode. A record with that and neither unit nor PID is of a
+	// start that was killed before it knew more: the daemon is the process that
+	// the PID file names, if it is in there.
 	Cgroup   string `json:"cgroup,omitempty"`
 	CgroupID uint64 `json:"cgroup_id,omitempty"`
 
@@ -84,7 +86,7 @@ func (r *Record) encode() ([]byte, error) {
 // another program's JSON file must not be taken for it and overwritten.
 func parseRecord(data []byte) (Record, error) {
 	var r Record
-	if json.Unmarshal(data, &r) != nil || r.Version < 1 || r.PID < 1 && !r.isPending() {
+	if json.Unmarshal(data, &r) != nil || r.Version < 1 || r.PID < 1 && !r.isPending() && !r.isEntering() {
 		return Record{}, ErrNotRecord
 	}
 	return r, nil
@@ -93,3 +95,7 @@ func parseRecord(data []byte) (Record, error) {
 // isPending tells whether a record is only of an intention: systemd has been
 // asked for the unit, or is about to be.
 func (r *Record) isPending() bool { return r.Unit != "" && r.PID == 0 }
+
+// isEntering tells whether a record is only of an intention, too: a daemon was
+// about to enter that cgroup. The PID file tells whether it has.
+func (r *Record) isEntering() bool { return r.Unit == "" && r.PID == 0 && r.CgroupID != 0 }

@@ -143,28 +143,16 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 		}
 		spec.PIDFile = &doublefork.PIDFile{Dir: file.dir, Temp: file.tempName(), Name: file.name, FD: file.temp}
 	}
-	var cgroup *ownCgroup
-	if h.via == ViaCgroup {
-		if cgroup, err = c.makeCgroup(&record, file); err != nil {
-			return nil, nil, err
-		}
-		defer func() {
-			if cgroup.close(); err != nil {
-				cgroup.remove()
-			}
-		}()
-		spec.Cgroups = cgroup.procs
-		record.noteOwnCgroup(cgroup)
-		hazards = append(hazards, h.staysIn(ctx, cgroup)...)
-		if err = c.strictly(hazards); err != nil {
-			return nil, nil, err
-		}
-	}
 	wanted := h.via
-	daemon, err := c.bear(ctx, h, spec, &record, file)
+	daemon, cgroup, met, err := c.bear(ctx, h, spec, &record, file)
 	if err != nil {
 		return nil, nil, err
 	}
+	defer func() {
+		if cgroup.close(); err != nil {
+			cgroup.remove()
+		}
+	}()
 	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD), pidFile: record.PIDFile}
 	p.heldBy(h.manager)
 	if err = p.confirm(daemon, c.manager(), cgroup, file); err != nil {
@@ -179,9 +167,8 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 	}
 	if wanted == ViaSystemd && h.via == ViaFork { // after all
 		hazards = slices.DeleteFunc(hazards, func(z Hazard) bool { return z.Code == HazardEnvironmentLost })
-		hazards = append(hazards, h.hazards...)
 	}
-	p.Report.Hazards = slices.Concat(p.Report.Hazards, hazards, stdio.hazards)
+	p.Report.Hazards = slices.Concat(p.Report.Hazards, hazards, met, stdio.hazards)
 	return p, file, nil
 }
 
@@ -195,20 +182,24 @@ func (c *Cmd) strictly(hazards []Hazard) error {
 
 // bear starts the program as it is to be held. Where auto may not have it from
 // systemd it is forked.
-func (c *Cmd) bear(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, error) {
-	if h.via != ViaSystemd {
-		return c.bearFork(spec, file)
+func (c *Cmd) bear(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (daemon doublefork.Process, cgroup *ownCgroup, met []Hazard, err error) {
+	switch h.via {
+	case ViaCgroup:
+		return c.bearCgroup(ctx, h, spec, record, file)
+	case ViaSystemd:
+		daemon, err = c.bearService(ctx, h, spec, record, file)
+		if err == nil || !h.auto || !mayForkAfter(err) {
+			return daemon, nil, nil, err
+		}
+		h.fork(errors.Unwrap(err))
+		record.Via, record.Unit, record.UnitUser = ViaFork, "", 0
+		if err := c.strictly(h.hazards); err != nil {
+			return daemon, nil, nil, err
+		}
+		met = h.hazards
 	}
-	daemon, err := c.bearService(ctx, h, spec, record, file)
-	if err == nil || !h.auto || !mayForkAfter(err) {
-		return daemon, err
-	}
-	h.fork(errors.Unwrap(err))
-	record.Via, record.Unit, record.UnitUser = ViaFork, "", 0
-	if err := c.strictly(h.hazards); err != nil {
-		return daemon, err
-	}
-	return c.bearFork(spec, file)
+	daemon, err = c.bearFork(spec, file)
+	return daemon, nil, met, err
 }
 
 func (c *Cmd) bearFork(spec *doublefork.Spec, file *pidFile) (doublefork.Process, error) {
@@ -229,14 +220,7 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 		record.Unit, record.UnitUser = unitNameOf(record, file), h.user
 	}
 	if file != nil {
-		draft, err := record.draft()
-		pending := *record
-		pending.BootID, _ = proc.BootID()
-		data, pendingErr := pending.encode()
-		if err = errors.Join(err, pendingErr); err != nil {
-			return doublefork.Process{}, &Error{Op: "encode", Path: file.path + ".json", Err: err}
-		}
-		if err := file.announce(data, draft); err != nil {
+		if err := record.announce(file); err != nil {
 			return doublefork.Process{}, err
 		}
 	}
@@ -245,6 +229,18 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 		_ = file.discard()
 	}
 	return daemon, err
+}
+
+// announce puts the intention on record.
+func (r *Record) announce(file *pidFile) error {
+	draft, err := r.draft()
+	pending := *r
+	pending.BootID, _ = proc.BootID()
+	data, pendingErr := pending.encode()
+	if err = errors.Join(err, pendingErr); err != nil {
+		return &Error{Op: "encode", Path: file.path + ".json", Err: err}
+	}
+	return file.announce(data, draft)
 }
 
 // check refuses what cannot work before anything is touched.

@@ -89,8 +89,12 @@ func (l look) status(p *Process) Status {
 	s.Usage = p.Record.usage()
 	if ended {
 		slices.Sort(s.Left)
-		if s.Usage != nil && s.Usage.OOMKills > 0 && s.Note == "" {
+		switch {
+		case s.Note != "":
+		case p.Record.ranOut():
 			s.Note = "the kernel has ended processes of it, since it reached its limit on memory"
+		case s.Usage != nil && s.Usage.OOMKills > 0:
+			s.Note = "the kernel has ended processes of it, since there was no memory left"
 		}
 		return s
 	}

@@ -32,7 +32,8 @@ const (
 	// there is one, of the hierarchy name=systemd of version 1: Cmd.Cgroup, or one
 	// made for the daemon beside the topmost ancestor of the caller's, or further
 	// down for who may not write there. It is for root, or a delegated subtree,
-	// where no systemd runs. Process.Stop removes what was made; without a PID
-	// file, and not stopped, it stays when the daemon has ended.
+	// where no systemd runs. Process.Stop removes what was made. What a daemon
+	// leaves that ends by itself, the next start with its PID file removes; without
+	// one, the next start that makes a cgroup in the same place.
 	ViaCgroup Via = "cgroup"
 )

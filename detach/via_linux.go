@@ -78,6 +78,11 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 			return nil, err
 		}
 	}
+	if c.Limits.IOWeight != 0 {
+		if err := weighingHere().check(c.Limits.IOWeight); err != nil {
+			return nil, err
+		}
+	}
 	h.look(ctx)
 	return h, nil
 }

@@ -111,8 +111,12 @@ bites() {
 
 // The controllers of version 1 are systemd's to use.
 func TestSystemdLimitsBite(t *testing.T) {
-	got := inSections(t, lab.Systemd, bites+`bites systemd`)
+	got := inSections(t, lab.Systemd, bites+`bites systemd
+say counted; "$D" --via systemd --memory 32M -o log2 -p pid --console in -- sh -c 'tail /dev/zero; echo went on; read end' >/dev/null
+until grep -q "went on" log2; do sleep .05; done; "$D" status pid | grep -o 'out of memory .*'; "$D" stop -q pid
+`)
 	requireBites(t, "systemd", got)
+	require.Equal(t, "out of memory 1 times", got["counted"])
 	require.Contains(t, got["systemd memory"], "Killed\n", "by version 1 one process, which the shell tells of")
 }
 
@@ -121,6 +125,16 @@ func TestSystemdLimitsBite(t *testing.T) {
 func TestUMLLimitsBite(t *testing.T) {
 	got := inUML(t, bites+`
 for via in systemd cgroup; do bites $via; done
+say out of memory, asked later; "$D" --via cgroup --memory 32M -p pid -- sh -c 'exec tail /dev/zero' >/dev/null 2>&1; until ! kill -0 $(cat pid) 2>/dev/null; do sleep .05; done
+"$D" wait pid; "$D" wait --json pid | grep -o '"oom":true'; "$D" status pid | grep ^note; "$D" stop -q pid; "$D" wait pid 2>/dev/null; echo $?
+say of another; mkdir /sys/fs/cgroup/above; echo 32M >/sys/fs/cgroup/above/memory.max
+"$D" --via cgroup --cgroup /above/mine --memory 640M -p pid -- sh -c 'exec tail /dev/zero' >/dev/null 2>&1; until ! kill -0 $(cat pid) 2>/dev/null; do sleep .05; done
+"$D" wait pid; "$D" status pid | grep ^note; "$D" stop -q pid
+say killed otherwise; "$D" --via cgroup --memory 32M -p pid -- sleep 1000 >/dev/null 2>&1; kill -9 $(cat pid); until ! kill -0 $(cat pid) 2>/dev/null; do sleep .05; done
+"$D" wait pid; "$D" status pid | grep ^note; "$D" stop -q pid
+say weight; mkdir -p /run/block/sdx/queue; echo 8 >/run/block/sdx/size; echo '[bfq] none' >/run/block/sdx/queue/scheduler; mount --bind /run/block /sys/block
+for via in systemd cgroup; do "$D" --via $via --io-weight 300 -p pid -- sleep 1000; echo $?; done 2>&1; umount /sys/block; ls pid 2>/dev/null; find /sys/fs/cgroup -name 'detach-*'
+say too large; "$D" --via cgroup --memory 64M --tasks 99999999 -p pid -- sleep 1000 2>&1; echo $?; ls pid* 2>/dev/null; find /sys/fs/cgroup -name 'detach-*'; pgrep -fx 'sleep 1000'
 say auto; "$D" --memory 64M -p pid -- sleep 1000 >/dev/null; grep -o '"via": .*' pid.json; "$D" stop -q pid
 say fork; "$D" --via fork --memory 64M --tasks 3 -p pid -- sleep 1000 2>&1; echo $?
 say asked; mkdir /sys/fs/cgroup/mine; "$D" --via cgroup --cgroup /mine -p pid -- sleep 1000 >/dev/null; cat /proc/$(cat pid)/cgroup; "$D" stop -q pid; ls -d /sys/fs/cgroup/mine
@@ -132,6 +146,13 @@ say asked; mkdir /sys/fs/cgroup/mine; "$D" --via cgroup --cgroup /mine -p pid --
 	require.Regexp(t, `since it reached its limit on memory\n|killed by SIGKILL, out of memory: it reached its limit`, got["cgroup memory"])
 	require.NotContains(t, got["systemd memory"]+got["cgroup memory"], "went on")
 	require.Regexp(t, `(?m)^note .*since it reached its limit on memory$`, got["cgroup memory"])
+	require.Equal(t, "PID file pid: ended, it is not known how, but the kernel has ended a process of it, since it reached its limit on memory\n"+
+		"\"oom\":true\nnote     the kernel has ended processes of it, since it reached its limit on memory\n125", got["out of memory, asked later"])
+	require.Equal(t, "PID file pid: ended, it is not known how\nnote     the kernel has ended processes of it, since there was no memory left", got["of another"])
+	require.Equal(t, "PID file pid: ended, it is not known how", got["killed otherwise"])
+	const nothing = "detach: limit io-weight=300: cannot be enforced here: what was set is nothing\nhint: .*\n125"
+	require.Regexp(t, "^"+nothing+"\n"+nothing+"$", got["weight"], "the kernel of User-Mode Linux has BFQ, which does not know cgroups there")
+	require.Regexp(t, `^detach: limit /sys/fs/cgroup/detach-pid-[0-9a-f]+/pids.max: invalid argument\n125$`, got["too large"])
 	require.Equal(t, `"via": "systemd",`, got["auto"])
 	require.Contains(t, got["fork"], "detach: limit memory, pids: is of a cgroup, and a fork stays in the caller's")
 	require.Contains(t, got["fork"], "125")
@@ -142,7 +163,7 @@ func requireBites(t *testing.T, via string, got map[string]string) {
 	t.Helper()
 	require.Regexp(t, `^limits +(memory .*, )?1 tasks of 5(, .*)?\n0$`, got[via+" tasks"])
 	require.Regexp(t, `^limits +.*0\.2 CPUs.*\n0$`, got[via+" cpus"])
-	require.Regexp(t, `^limits +.*I/O weight \d+$|^detach: limit .*(io-weight=300: cannot be enforced here: what was set is nothing|io.weight: the kernel has no such file, so it cannot be enforced)\n?`, got[via+" io"])
+	require.Regexp(t, `^limits +.*I/O weight \d+$|^detach: limit .*io-weight=300: no disk has a scheduler that honours it, so it cannot be enforced \(.*\)\n`, got[via+" io"])
 	require.Regexp(t, `^limits +memory .* of 32\.0 MiB.*\n"memory_max":33554432\n`, got[via+" memory"])
 	require.Empty(t, got[via+" left"])
 }

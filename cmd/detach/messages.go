@@ -92,6 +92,10 @@ func hintFor(err error) string {
 	switch e.Op {
 	case "via":
 		return viaHint(e)
+	case "limit":
+		if strings.HasPrefix(e.Path, "io-weight=") {
+			return "give the disk the scheduler BFQ: echo bfq >/sys/block/DISK/queue/scheduler; or turn on the cost model, see io.cost.qos"
+		}
 	case "user":
 		if errors.Is(err, fs.ErrPermission) {
 			return "start it as root, as with sudo"

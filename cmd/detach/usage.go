@@ -43,6 +43,7 @@ is ready if --ready says what that takes; prints its PID.
       --cpus N         the most CPU time, in CPUs, such as 1.5
       --tasks N        the most processes and threads
       --io-weight N    share of the disks, from 1 to 10000, where others have 100;
+                       one of them has to have the scheduler BFQ, or io.cost.qos;
                        these four need --via systemd or cgroup, and auto takes it
       --rlimit NAME=SOFT[:HARD]  a resource limit, such as nofile=4096:65536 (see
                        setrlimit(2)); repeatable

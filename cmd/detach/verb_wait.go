@@ -18,7 +18,8 @@ Wait until all of these daemons have ended, and print how each did. How is known
 of one that ended while it was waited for, on Linux 6.15 and later, and often
 before; and of one that systemd holds, as long as what it has left runs. TARGET is a PID file, a record, a PID, or an identity as --json prints it.
 A PID file that is not there is an error, for it may be the wrong name; a daemon
-that has ended and left its PID file has ended.
+that has ended and left its PID file has ended: then only a limit on memory that
+it reached can still be told, of one in a cgroup of its own.
 
       --timeout TIME   wait no longer than this, such as 90s (default: for ever)
       --json           print one JSON object for each target
@@ -77,7 +78,10 @@ func runWait(args []string, stdout, stderr io.Writer) (status int) {
 func (t target) wait(ctx context.Context) (detach.Exit, error) {
 	p, err := t.openAny()
 	if errors.Is(err, detach.ErrExited) {
-		return detach.Exit{}, nil
+		// What its cgroup tells is known as long as that is there.
+		if p, err = t.openAny(); notRunning(err) {
+			return detach.Exit{}, nil
+		}
 	}
 	if err != nil {
 		return detach.Exit{}, err
