@@ -91,7 +91,7 @@ func (r *Record) entered(pid int) bool {
 // and in those below; none if it has none, or that has been removed since.
 func (r *Record) cgroupMembers() map[int]bool {
 	dir, id := cgroupDir(r.Cgroup)
-	if dir == "" || r.CgroupID == 0 || id != r.CgroupID {
+	if r.CgroupShared || dir == "" || r.CgroupID == 0 || id != r.CgroupID {
 		return nil
 	}
 	members := map[int]bool{}

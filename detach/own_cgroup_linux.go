@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type ownCgroup struct {
 	path  string // as in /proc/PID/cgroup
 	dirs  []string
 	made  []bool // and to be removed again
+	asked bool   // for by its path, so that others may enter it too
 	procs []int  // descriptors of cgroup.procs
 }
 
@@ -136,6 +138,9 @@ func (c *Cmd) makeCgroup(r *Record, file *pidFile) (_ *ownCgroup, err error) {
 	if !ok {
 		own, _ = cgroupOf(content, "name=systemd")
 	}
+	if !inCgroup(roots[0]+own, os.Getpid()) {
+		return nil, &Error{Op: "via", Path: "cgroup", Err: unfitError("the caller is not where /proc/self/cgroup says: another cgroup namespace, or a part of the hierarchy, is mounted on " + roots[0])}
+	}
 	name := ownCgroupName(r, file)
 	var paths []string
 	if c.Cgroup != "" {
@@ -176,6 +181,11 @@ func (c *Cmd) makeCgroup(r *Record, file *pidFile) (_ *ownCgroup, err error) {
 	return nil, first
 }
 
+// inCgroup tells whether a process is in the cgroup of this folder.
+func inCgroup(dir string, pid int) bool {
+	return slices.Contains(words(dir+"/cgroup.procs"), strconv.Itoa(pid))
+}
+
 // limitOwn sets the limits of a new cgroup. One that there was already is
 // somebody else's to limit.
 func (c *Cmd) limitOwn(g *ownCgroup) error {
@@ -212,7 +222,7 @@ func sweep(roots []string, dir string) {
 // openCgroup makes the cgroup in all hierarchies and opens it for a process to
 // enter.
 func openCgroup(roots []string, p string, asked bool) (_ *ownCgroup, err error) {
-	g := &ownCgroup{path: p}
+	g := &ownCgroup{path: p, asked: asked}
 	defer func() {
 		if err != nil {
 			err = g.giveUp(err)
@@ -243,7 +253,7 @@ func openCgroup(roots []string, p string, asked bool) (_ *ownCgroup, err error) 
 }
 
 // alone tells whether the cgroup is the daemon's alone.
-func (g *ownCgroup) alone() bool { return g.made[0] }
+func (g *ownCgroup) alone() bool { return g.made[0] && !g.asked }
 
 // giveUp removes what was made, of a start that has failed because of err. It
 // returns that, and errSwept if what was made has gone.
@@ -312,7 +322,11 @@ func (r *Record) removeCgroup(ctx context.Context, patience time.Duration) {
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		busy := false
 		for _, root := range trackingRoots() {
-			busy = removeTree(root+r.Cgroup) == unix.EBUSY || busy
+			if r.CgroupShared {
+				busy = unix.Rmdir(root+r.Cgroup) == unix.EBUSY && len(words(root+r.Cgroup+"/cgroup.procs")) == 0 || busy
+			} else {
+				busy = removeTree(root+r.Cgroup) == unix.EBUSY || busy
+			}
 		}
 		if !busy || ctx.Err() != nil || time.Now().After(deadline) {
 			return
@@ -323,8 +337,8 @@ func (r *Record) removeCgroup(ctx context.Context, patience time.Duration) {
 
 // noteOwnCgroup notes the cgroup of a daemon that has one of its own.
 func (r *Record) noteOwnCgroup(g *ownCgroup) {
-	if g != nil && g.alone() {
-		r.Cgroup = g.path
+	if g != nil && g.made[0] {
+		r.Cgroup, r.CgroupShared = g.path, g.asked
 		_, r.CgroupID = cgroupDir(g.path)
 	}
 }

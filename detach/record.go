@@ -45,6 +45,10 @@ type Record struct {
 	Cgroup   string `json:"cgroup,omitempty"`
 	CgroupID uint64 `json:"cgroup_id,omitempty"`
 
+	// CgroupShared tells that others may be in that cgroup, since it was asked for
+	// by its path: then it is only removed when it is empty.
+	CgroupShared bool `json:"cgroup_shared,omitempty"`
+
 	User    string  `json:"user,omitempty"`    // see Cmd.User
 	Limits  *Limits `json:"limits,omitempty"`  // see Cmd.Limits; nil if there are none
 	Restart Restart `json:"restart,omitempty"` // see Cmd.Restart
@@ -98,4 +102,6 @@ func (r *Record) isPending() bool { return r.Unit != "" && r.PID == 0 }
 
 // isEntering tells whether a record is only of an intention, too: a daemon was
 // about to enter that cgroup. The PID file tells whether it has.
-func (r *Record) isEntering() bool { return r.Unit == "" && r.PID == 0 && r.CgroupID != 0 }
+func (r *Record) isEntering() bool {
+	return r.Unit == "" && r.PID == 0 && r.CgroupID != 0 && !r.CgroupShared
+}

@@ -43,6 +43,13 @@ say left behind
 "$D" stop -q pid; pgrep -fx 'sleep 1004'; left
 say asked
 "$D" --via cgroup --cgroup /asked -p pid -- sleep 1001 >/dev/null; own $(cat pid); "$D" stop -q pid; left
+say shared
+for n in 1 2; do "$D" --via cgroup --cgroup /asked -p $n.pid -- sleep 101$n >/dev/null; done
+sleep 1013 & alien=$!; echo $alien >$root/asked/cgroup.procs
+"$D" stop -q 1.pid; echo $?; pgrep -af '^sleep 101' | cut -d' ' -f2-; "$D" status 2.pid | grep -o running; left
+"$D" stop -q 2.pid; echo $?; kill $alien; wait $alien; for dir in $(left); do until rmdir $dir; do sleep .02; done; done
+say elsewhere
+unshare -C "$D" --via cgroup -p pid -- sleep 1001 2>&1; echo $?; ls pid 2>/dev/null; left
 say no parent; "$D" --via cgroup --cgroup /no/asked -p pid -- sleep 1001 2>&1; ls pid 2>/dev/null
 say no path; "$D" --via cgroup --cgroup asked -p pid -- sleep 1001 2>&1
 say fork; "$D" --cgroup /asked -p pid -- sleep 1001 2>&1
@@ -57,6 +64,8 @@ say not ready; "$D" --via cgroup --ready alive=1h --timeout 50ms -p pid -- sleep
 			require.Equal(t, "same", got["again"])
 			require.Equal(t, "detach: start with pid: PID N has ended, and left in its session: PID N\nhint: detach stop pid ends them", got["left behind"])
 			require.Equal(t, "/asked", got["asked"])
+			require.Regexp(t, `^0\nsleep 1012\nsleep 1013\nrunning\n(\S+/asked\n)+0(\nTerminated)?$`, got["shared"])
+			require.Regexp(t, `^detach: via cgroup: the caller is not where /proc/self/cgroup says: .*\n125$`, got["elsewhere"])
 			require.Regexp(t, `^detach: create cgroup .*/no/asked: no such file or directory\n`, got["no parent"])
 			require.Equal(t, "detach: cgroup asked: is not a path as in /proc/PID/cgroup", got["no path"])
 			require.Equal(t, "detach: cgroup /asked: is for ViaCgroup (--via cgroup)", got["fork"])
