@@ -93,7 +93,7 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 	record := c.record(path)
 	record.Via = h.via
 	if h.via == ViaSystemd {
-		if err := c.unfit(&record, env, h.user); err != nil && !h.auto {
+		if err := c.unfit(&record, env, h, user); err != nil && !h.auto {
 			return nil, nil, err
 		} else if err != nil {
 			h.fork(err)
@@ -220,6 +220,7 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 		}
 	}
 	service, lost := c.serviceSpec(spec, record)
+	service.Properties = append(service.Properties, h.sandbox.properties...)
 	daemon, err := c.startService(ctx, h, service, file)
 	if err != nil && file != nil && !mayRunAfter(err) {
 		_ = file.discard()

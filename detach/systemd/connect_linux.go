@@ -142,6 +142,9 @@ func dial(ctx context.Context, address string, hello bool) (*dbus.Conn, error) {
 
 func (c *conn) Close() { c.cancel() }
 
+// Peer is systemd, which has made the socket of its bus, too.
+func (c *conn) Peer() int { return peerOf(c.calls) }
+
 // get reads a property of an object of systemd.
 func (c *conn) get(ctx context.Context, path dbus.ObjectPath, face, name string, to any) error {
 	return get(ctx, c.calls.Object(busName, path), face, name, to)
