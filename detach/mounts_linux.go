@@ -7,12 +7,7 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/detachkit/detach/detach/internal/proc"
 )
-
-// maxMountInfo bounds /proc/PID/mountinfo.
-const maxMountInfo = 4 << 20
 
 // compareMounts tells whether the caller and a process are in the same mount
 // namespace, and whether they have the same root directory.
@@ -49,8 +44,8 @@ func sameFor(pid int, name string) bool {
 		return false
 	}
 	name, evalErr := filepath.EvalSymlinks(name)
-	own, ownErr := proc.Read("/proc/self/mountinfo", maxMountInfo)
-	its, err := proc.Read(procDir(pid)+"/mountinfo", maxMountInfo)
+	own, ownErr := os.ReadFile("/proc/self/mountinfo")
+	its, err := os.ReadFile(procDir(pid) + "/mountinfo")
 	if evalErr != nil || ownErr != nil || err != nil {
 		return true // as far as may be known
 	}
@@ -73,7 +68,7 @@ func (m mount) place(name string) string {
 }
 
 func rootMount(dir string) (mount, bool) {
-	data, err := proc.Read(dir+"/mountinfo", maxMountInfo)
+	data, err := os.ReadFile(dir + "/mountinfo")
 	if err != nil {
 		return mount{}, false
 	}

@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -154,9 +155,10 @@ func (n namespace) differs(pid int) bool {
 	case "net": // where each namespace has files of its own
 		var a, b unix.Stat_t
 		return unix.Stat("/proc/self/net/dev", &a) == nil && unix.Stat(procDir(pid)+"/net/dev", &b) == nil && a.Ino != b.Ino
-	case "user": // with the capability it could be looked at from within
-		status, err := proc.ReadStatus("/proc/self")
-		if err == nil && status.Effective&(1<<unix.CAP_SYS_PTRACE) != 0 && !mapsAllUsers() {
+	case "user":
+		a, err := os.ReadFile("/proc/self/uid_map")
+		b, itsErr := os.ReadFile(procDir(pid) + "/uid_map")
+		if err == nil && itsErr == nil && !bytes.Equal(a, b) {
 			return true
 		}
 	}
@@ -167,10 +169,4 @@ func (n namespace) differs(pid int) bool {
 func inFirstPIDNamespace() bool {
 	own, err := os.Readlink("/proc/self/ns/pid")
 	return err == nil && own == fmt.Sprintf("pid:[%d]", uint32(0xEFFFFFFC))
-}
-
-// mapsAllUsers tells whether the user namespace is like the first one.
-func mapsAllUsers() bool {
-	data, err := os.ReadFile("/proc/self/uid_map")
-	return err != nil || strings.Join(strings.Fields(string(data)), " ") == "0 0 4294967295"
 }

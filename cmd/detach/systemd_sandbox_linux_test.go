@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,5 +74,113 @@ say left; pgrep -fx 'sleep 1001'; systemctl list-units --all --plain --no-legend
 	require.Equal(t, "125\ndetach: via systemd: "+why, got["systemd"])
 	require.Regexp(t, `^detach: verify /\S*/sleep: not detached: unit of PID \d+: \S+, want detach-proxy-[0-9a-f]+\.service\n125$`, got["behind a proxy"])
 	require.Equal(t, "600", got["strangers"])
+	require.Empty(t, got["left"])
+}
+
+// sandboxes are what confines a manager, and what becomes of its daemons.
+var sandboxes = []struct {
+	name, flags string // of systemd-run
+	left        string // what systemd would leave, by which auto forks
+	mounts      bool   // a mount namespace, because of which it does not
+	given       string // what a service is given of it, of /proc/PID/status
+}{
+	{name: "none"},
+	{name: "network", flags: "-p PrivateNetwork=yes", left: "its network namespace"},
+	{name: "ipc", flags: "-p PrivateIPC=yes", left: "its IPC namespace", mounts: true},
+	{name: "hostname", flags: "-p ProtectHostname=yes", left: "its UTS namespace and its seccomp filter"},
+	{name: "users", flags: "-p PrivateUsers=yes", left: "its user namespace"},
+	{name: "seccomp", flags: "-p SystemCallFilter=~acct", left: "its seccomp filter"},
+	{name: "capabilities", flags: "-p CapabilityBoundingSet=CAP_KILL", given: "CapBnd:\t0000000000000020"},
+	{name: "privileges", flags: "-p NoNewPrivileges=yes", given: "NoNewPrivs:\t1"},
+	{name: "affinity", flags: "-p CPUAffinity=0", given: "Cpus_allowed:\t1"},
+	{name: "chroot", flags: "chroot /srv/other", left: "its root directory"},
+	{name: "read-only", flags: "-p ProtectSystem=yes", mounts: true},
+	{name: "tmp", flags: "-p PrivateTmp=yes", mounts: true},
+	// Where PID 1 may not be looked at.
+	{name: "network, hidden", flags: "-p CapabilityBoundingSet= -p PrivateNetwork=yes", left: "its network namespace", given: "CapBnd:\t0000000000000000"},
+	{name: "users, hidden", flags: "-p CapabilityBoundingSet= -p PrivateUsers=yes", left: "its user namespace", given: "CapBnd:\t0000000000000000"},
+	{name: "tmp, hidden", flags: "-p CapabilityBoundingSet= -p PrivateTmp=yes", mounts: true, given: "CapBnd:\t0000000000000000"},
+	{name: "chroot, hidden", flags: "-p CapabilityBoundingSet=CAP_SYS_CHROOT chroot /srv/other", left: "its root directory"},
+}
+
+// What confines a manager confines its daemon: systemd is told what it can be
+// told, auto forks where that is not all, and who wants a service by name hears
+// of it.
+func TestSystemdSandbox(t *testing.T) {
+	script := `
+mkdir /run/w; cd /run/w; cp "$D" /opt/detach
+mkdir -p /srv/other; for d in usr lib lib64 bin etc proc run dev sys opt; do [ ! -e /$d ] || { mkdir -p /srv/other/$d && mount --rbind /$d /srv/other/$d; }; done
+cat >try <<'END'
+#!/bin/sh
+cd /run/w
+/opt/detach hazards -o log
+/opt/detach -o log -p auto.pid -- sleep 1000 >/dev/null
+grep -o '"via": "[a-z]*"' auto.pid.json; /opt/detach stop -q auto.pid
+/opt/detach --via systemd -o log -p systemd.pid -- sleep 1001 >/dev/null
+[ -e systemd.pid ] && grep -E 'CapBnd|NoNewPrivs|Cpus_allowed:' /proc/$(cat systemd.pid)/status; /opt/detach stop -q systemd.pid
+END
+chmod +x try
+`
+	for _, s := range sandboxes {
+		script += "say " + s.name + "; systemd-run -q --pipe --wait -G --unit=panel " + s.flags + " /run/w/try 2>&1\n"
+	}
+	got := inSections(t, lab.Systemd, script)
+	const why = "outside what confines the caller: "
+	const mounts = "its mount namespace, as PrivateTmp= or ProtectSystem= make it"
+	for _, s := range sandboxes {
+		t.Run(s.name, func(t *testing.T) {
+			text := got[s.name]
+			via, left := "systemd", s.left
+			if left != "" {
+				via = "fork"
+				require.Equal(t, 2, strings.Count(text, "; it is no service of its own because: systemd would start it "+why+left+"\n"), "hazards and auto")
+			} else if s.mounts {
+				require.Equal(t, 3, strings.Count(text, ": systemd starts it "+why+mounts+"\n"), "hazards, auto and systemd")
+			} else {
+				require.NotContains(t, text, why)
+			}
+			require.Contains(t, text, `"via": "`+via+`"`)
+			require.Contains(t, text, "via: "+via)
+			if left != "" {
+				require.Contains(t, text, "warning: systemd starts it "+why+left)
+			}
+			require.Contains(t, text+"\n", s.given+"\n")
+			require.Contains(t, text, "CapBnd:", "it runs")
+		})
+	}
+}
+
+// A program that is another file, or none, for systemd is never started by it:
+// somebody else may have put that one there.
+func TestSystemdSandboxOtherFile(t *testing.T) {
+	got := inSections(t, lab.Systemd, `
+mkdir /run/w; cd /run/w; cp "$D" /opt/detach
+mkdir -p /srv/other; for d in usr lib lib64 bin etc proc run dev sys opt; do [ ! -e /$d ] || { mkdir -p /srv/other/$d && mount --rbind /$d /srv/other/$d; }; done
+cp /bin/sleep /tmp/foreign
+cat >try <<'END'
+#!/bin/sh
+cd $1; cp /bin/sleep own; cp /bin/sleep foreign
+for program in own foreign; do
+	/opt/detach -o /run/w/log -p /run/w/auto.pid -- ./$program 1000 2>&1 >/dev/null | grep -o 'because: .*'; sed -n 's/.*"via": "\(.*\)",/\1/p' /run/w/auto.pid.json
+	/opt/detach stop -q /run/w/auto.pid
+	/opt/detach --via systemd -o log -- ./$program 1001; echo $?
+done
+END
+chmod +x try
+box() { systemd-run -q --pipe --wait "$@" 2>&1; }
+say tmp; box -p PrivateTmp=yes /run/w/try /tmp
+say tmp, hidden; box -p CapabilityBoundingSet= -p PrivateTmp=yes /run/w/try /tmp
+say chroot; box chroot /srv/other /run/w/try /
+say left; pgrep -fx './(own|foreign) 1001'
+true
+`)
+	const other = ": is another file, or none, outside the mount namespace of the caller\n"
+	for name, dir := range map[string]string{"tmp": "/tmp", "tmp, hidden": "/tmp", "chroot": "/"} {
+		because, refused := "because: find "+dir+other, "detach: find "+dir+other+"126"
+		if name == "chroot" {
+			because = "because: systemd would start it outside what confines the caller: its root directory\n"
+		}
+		require.Equal(t, because+"fork\n"+refused+"\n"+because+"fork\n"+refused, got[name], name)
+	}
 	require.Empty(t, got["left"])
 }

@@ -20,9 +20,9 @@ type Status struct {
 	Ignored SignalSet // SigIgn
 	Caught  SignalSet // SigCgt
 
-	Effective, Bounding uint64 // CapEff and CapBnd: bit n is capability n
-	NoNewPrivs          bool   // since Linux 4.10
-	Filters             int    // Seccomp_filters, since Linux 5.9; before that 1 if there are any
+	Bounding   uint64 // CapBnd: bit n is capability n
+	NoNewPrivs bool   // since Linux 4.10
+	Filters    int    // Seccomp_filters, since Linux 5.9; before that 1 if there are any
 }
 
 // SignalSet is a set of signals: bit n-1 is signal n.
@@ -87,8 +87,6 @@ func ParseStatus(data []byte) (Status, error) {
 			s.Ignored, ok = parseSignals(value)
 		case "SigCgt":
 			s.Caught, ok = parseSignals(value)
-		case "CapEff":
-			s.Effective, ok = parseSet(value)
 		case "CapBnd":
 			s.Bounding, ok = parseSet(value)
 		case "NoNewPrivs":

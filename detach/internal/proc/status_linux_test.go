@@ -28,7 +28,6 @@ SigPnd:	0000000000000000
 SigBlk:	0000000000004000
 SigIgn:	0000000000001001
 SigCgt:	8000000000000002
-CapEff:	0000000000000400
 CapBnd:	000001ffffffffff
 NoNewPrivs:	1
 Seccomp:	2
@@ -37,7 +36,7 @@ Seccomp_filters:	3
 
 func TestParseStatus(t *testing.T) {
 	want := Status{UID: 4294967294, Umask: 0o022, NSpid: []int{4711, 12, 1}, Blocked: 0x4000, Ignored: 0x1001, Caught: 0x8000000000000002,
-		Effective: 0x400, Bounding: 0x1ffffffffff, NoNewPrivs: true, Filters: 3}
+		Bounding: 0x1ffffffffff, NoNewPrivs: true, Filters: 3}
 	// The kernel escapes a newline; one that it did not must not help either.
 	for _, name := range []string{"sleep", "", "a b", "Uid:\t0", "a\nUid:\t0\nSigIgn:\t0", "\xff", ":"} {
 		s, err := ParseStatus(fmt.Appendf(nil, status, name))
