@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -339,7 +340,8 @@ const (
 
 // exitCodeError tells what systemd could not do from what the program has done
 // at once: both end the process. Where nothing is wrong with a file it was the
-// program, which may exit with any number.
+// program, which may exit with any number; or another user, who may not what
+// root may.
 func (c *Cmd) exitCodeError(spec *service.Spec, failed *service.FailedError) error {
 	exit := exitOfUnit(failed.Unit)
 	ended := &Error{Op: "verify", Path: spec.Path, Err: &endedError{exit}}
@@ -347,14 +349,21 @@ func (c *Cmd) exitCodeError(spec *service.Spec, failed *service.FailedError) err
 	case exit.Signal != 0, exit.Known && exit.Code < exitChdir:
 		return ended
 	case exit.Code == exitChdir:
-		if err := unix.Access(spec.Dir, unix.X_OK); err != nil {
-			return &Error{Op: "chdir", Path: c.Dir, Err: err}
+		err := unix.Access(spec.Dir, unix.X_OK)
+		if err == nil && spec.User != "" {
+			err = unix.EACCES
+		}
+		if err != nil {
+			return &Error{Op: "chdir", Path: cmp.Or(c.Dir, spec.Dir), Err: err}
 		}
 		return ended
 	case exit.Known && exit.Code != exitExec:
 		return &Error{Op: "start", Path: spec.Unit, Err: fmt.Errorf("%w: exit code %d, see systemd.exec(5)", failed, exit.Code)}
 	}
 	err := whyNotExecuted(spec.Path, spec.Args, spec.Env)
+	if err == nil && spec.User != "" && exit.Code == exitExec {
+		err = unix.EACCES
+	}
 	if err == nil {
 		return ended
 	}

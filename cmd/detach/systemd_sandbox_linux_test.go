@@ -184,3 +184,43 @@ true
 	}
 	require.Empty(t, got["left"])
 }
+
+// A user's systemd is no more than the user's; it gives what needs no root.
+func TestSystemdSandboxOfAUser(t *testing.T) {
+	got := inSections(t, lab.UnifiedSystemd, `
+useradd -m -u 4711 panel
+mkdir -m 777 /run/w; cd /run/w; cp "$D" /opt/detach
+loginctl enable-linger panel
+until [ "$(systemctl is-active user@4711)" = active ]; do systemctl is-failed -q user@4711 && exit 1; sleep .02; done
+cat >try <<'END'
+#!/bin/sh
+/opt/detach -o log -p pid -- sleep 1000 2>&1 | sed 's/^[0-9]*$/PID/'
+sed -n 's/.*"via": "\(.*\)",/\1/p' pid.json
+grep -E 'NoNewPrivs|Cpus_allowed:' /proc/$(cat pid)/status | cut -f2
+/opt/detach stop -q pid
+END
+chmod +x try
+box() { say $1; shift; systemd-run -q --pipe --wait -G --unit=panel -p User=panel -p WorkingDirectory=/run/w "$@" /run/w/try 2>&1; }
+all=$(grep Cpus_allowed: /proc/1/status | cut -f2); say all; echo $all
+box none
+box network -p PrivateNetwork=yes
+box capabilities -p CapabilityBoundingSet=CAP_KILL
+box privileges -p CapabilityBoundingSet=CAP_KILL -p NoNewPrivileges=yes
+box affinity -p CPUAffinity=0
+box tmp -p PrivateTmp=yes
+`)
+	all := got["all"]
+	const danger, hint = "detach: warning: it is in the cgroup of panel.service, which has KillMode=control-group: systemctl stop or restart of that unit ends it too; it is no service of its own because: ", "\nhint: set KillMode=process in panel.service, or give its user a systemd that stays: loginctl enable-linger 4711\n"
+	const why = "outside what confines the caller: "
+	for name, want := range map[string]string{
+		"none":         "PID\nsystemd\n0\n" + all,
+		"network":      danger + "systemd would start it " + why + "its network namespace" + hint + "PID\nfork\n0\n" + all,
+		"capabilities": danger + "systemd would start it " + why + "its capability bounding set" + hint + "PID\nfork\n0\n" + all,
+		"affinity":     "PID\nsystemd\n0\n1",
+		"tmp": "detach: warning: systemd starts it " + why + "its mount namespace, as PrivateTmp= or ProtectSystem= make it\n" +
+			"hint: if it is to be confined too: detach --via fork, and KillMode=process in the unit of the caller\nPID\nsystemd\n0\n" + all,
+		"privileges": "PID\nsystemd\n1\n" + all,
+	} {
+		require.Equal(t, want, got[name], name)
+	}
+}
