@@ -33,6 +33,9 @@ func (c *conn) Start(ctx context.Context, s *service.Spec) (int, error) {
 	if !c.calls.SupportsUnixFDs() {
 		return 0, fmt.Errorf("its bus passes no descriptors: %w", errors.ErrUnsupported)
 	}
+	if err := c.makeRoom(s); err != nil {
+		return 0, err
+	}
 	properties, err := c.properties(ctx, s)
 	if err != nil {
 		return 0, err
