@@ -185,6 +185,34 @@ true
 	require.Empty(t, got["left"])
 }
 
+// The files of a daemon that is started again are opened by systemd, which must
+// not take others of these names.
+func TestSystemdSandboxSupervised(t *testing.T) {
+	got := inSections(t, lab.Systemd, `
+mkdir /run/w; cd /run/w; cp "$D" /opt/detach; : >/run/w/in
+box() { say $1; shift; systemd-run -q --pipe --wait -p PrivateTmp=yes -p WorkingDirectory=/run/w sh -c 'touch /tmp/file; /opt/detach --restart always -p pid "$@" >out 2>err; echo $?; grep -v -e warning: -e ^hint: err; /opt/detach stop -q pid' sh "$@" 2>&1; }
+box stdout -o /tmp/log -- sleep 1000
+box stderr -o log -e /tmp/log -- sleep 1000
+box stdin -i /tmp/file -- sleep 1000
+box console --console /tmp/console -- sleep 1000
+box redirected -- sleep 1000
+say stdout, redirected; systemd-run -q --pipe --wait -p PrivateTmp=yes sh -c '/opt/detach --restart always -p /run/w/pid -- sleep 1000 >/tmp/out 2>/run/w/err; echo $?; grep -v -e warning: -e ^hint: /run/w/err; /opt/detach stop -q /run/w/pid'
+box shared -o log -e new -i in -- sleep 1000
+box null -o /dev/null -- sleep 1000
+say left; ls /tmp/log /tmp/file /tmp/console /tmp/out 2>/dev/null; ls
+`)
+	const other = ": is another file, or none, outside the mount namespace of the caller"
+	for name, path := range map[string]string{
+		"stdout": "/tmp/log", "stderr": "/tmp/log", "stdin": "/tmp/file", "console": "/tmp/console", "stdout, redirected": "/tmp/out",
+	} {
+		require.Equal(t, "125\ndetach: open "+path+other, got[name], name)
+	}
+	for _, name := range []string{"redirected", "shared", "null"} {
+		require.Equal(t, "0", got[name], name)
+	}
+	require.Equal(t, "err\nin\nlog\nnew\nout", got["left"])
+}
+
 // A user's systemd is no more than the user's; it gives what needs no root.
 func TestSystemdSandboxOfAUser(t *testing.T) {
 	got := inSections(t, lab.UnifiedSystemd, `
