@@ -246,6 +246,12 @@ END
 busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
 try 1006 refused
 try 1007 refused-systemd --via systemd
+sed -i 's/ send_interface=.*/\/>/' /etc/dbus-1/system.d/refuse.conf
+busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
+try 1008 forbidden
+try 1009 forbidden-systemd --via systemd
+rm /etc/dbus-1/system.d/refuse.conf
+busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
 `)
 	for _, name := range []string{"dead", "silent"} {
 		require.Equal(t, "status 0\nsystemd\n1 run", got[name], name)
@@ -259,6 +265,10 @@ try 1007 refused-systemd --via systemd
 		require.Regexp(t, `(?s)^status 0\n`+danger+`[,:] ?.*`+why+`.*\nhint: set KillMode=process in sdtest-cmd.service, or start it with --via systemd\nfork\n1 run$`, got[name], name)
 	}
 	require.Regexp(t, `^status 125\ndetach: via systemd: /run/w/none: .*\nhint: .*\n0 run$`, got["all-dead-systemd"])
+	const forbidden = `/run/dbus/system_bus_socket: .*member="Get".*`
+	require.Regexp(t, `^status 0\n`+danger+`: unless that has KillMode=process, which could not be asked \(`+forbidden+`\).*\nhint: .*\nfork\n1 run$`, got["forbidden"])
+	require.NotContains(t, got["forbidden"]+got["forbidden-systemd"], "/run/systemd/private")
+	require.Regexp(t, `^status 125\ndetach: via systemd: `+forbidden+`\nhint: .*\n0 run$`, got["forbidden-systemd"])
 	require.Regexp(t, `^status 125\ndetach: start detach-1007-[0-9a-f]+\.service: .*StartTransientUnit.*\n0 run$`, got["refused-systemd"])
 }
 

@@ -9,42 +9,6 @@ import (
 	"github.com/detachkit/detach/detach/lab"
 )
 
-// busProxy is a program that passes on what is said to the bus, at the socket
-// $1. With a second argument it stops the bus, whose PID that is, once a start
-// was asked for.
-const busProxy = `cat >proxy.py <<'END'
-import array, os, signal, socket, sys, threading
-stop = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-s = socket.socket(socket.AF_UNIX)
-s.bind(sys.argv[1])
-s.listen(9)
-print(flush=True)
-def pump(a, b, up):
-	global stop
-	while True:
-		try: data, control, _, _ = a.recvmsg(65536, 4096)
-		except OSError: data = b''
-		if not data: break
-		fds = array.array('i')
-		for level, kind, d in control:
-			if kind == socket.SCM_RIGHTS: fds.frombytes(d[:len(d) - len(d) % 4])
-		if up and stop and b'StartTransientUnit' in data:
-			os.kill(stop, signal.SIGSTOP)
-			stop = 0
-		try: b.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if fds else [])
-		except OSError: break
-		for f in fds: os.close(f)
-	for c in a, b:
-		try: c.shutdown(socket.SHUT_RDWR)
-		except OSError: pass
-while True:
-	c, u = s.accept()[0], socket.socket(socket.AF_UNIX)
-	u.connect('/run/dbus/system_bus_socket')
-	for a, b, up in (c, u, True), (u, c, False): threading.Thread(target=pump, args=(a, b, up), daemon=True).start()
-END
-proxied() { mkfifo up; python3 proxy.py "$@" >up & proxy=$!; read line <up; rm up; }
-`
-
 // In another PID namespace the PIDs of systemd are those of strangers.
 func TestSystemdOtherPIDNamespace(t *testing.T) {
 	lab.Program(t, "python3")
