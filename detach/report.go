@@ -94,6 +94,11 @@ const (
 	// does not pass on such names.
 	HazardEnvironmentLost HazardCode = "environment-lost"
 
+	// HazardSandboxLeft: systemd starts it outside what its manager is confined
+	// to: a mount, network, IPC, UTS or user namespace, another root directory,
+	// a seccomp filter, or a bounding set of capabilities.
+	HazardSandboxLeft HazardCode = "sandbox-left"
+
 	// HazardCI: variables in its environment by which a CI runner finds and
 	// kills the processes that a job has left, see Cookies.
 	HazardCI HazardCode = "ci"

@@ -98,13 +98,7 @@ func (r *Record) follow(ctx context.Context) error {
 	if r.Restart == RestartNo || r.Unit == "" {
 		return ErrExited
 	}
-	if err := r.complete(ctx); err != nil {
-		return err
-	}
-	if !checkUnit(r.PID, r.Unit).OK {
-		return ErrExited
-	}
-	return nil
+	return r.complete(ctx)
 }
 
 // adopt puts the process that systemd has started on record in place of what

@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -83,9 +84,15 @@ type unfitError string
 func (e unfitError) Error() string        { return string(e) }
 func (e unfitError) Is(target error) bool { return target == errors.ErrUnsupported }
 
+const (
+	errElsewhere = unfitError("systemd is in another PID namespace than the caller")
+	errOtherFile = unfitError("is another file, or none, outside the mount namespace of the caller")
+	errUnlisted  = unfitError("systemd needs an entry in /etc/passwd")
+)
+
 // unfit returns why a service cannot be what the double fork would make, or
 // nil.
-func (c *Cmd) unfit(r *Record, env []string, user int) error {
+func (c *Cmd) unfit(r *Record, env []string, h *holding, user *account) error {
 	if ready := c.Ready.wantsFD(); ready != nil {
 		return &Error{Op: "ready", Path: ready.String(), Err: unfitError("systemd passes no such descriptor on")}
 	}
@@ -107,23 +114,22 @@ func (c *Cmd) unfit(r *Record, env []string, user int) error {
 		if !filepath.IsAbs(path) {
 			return &Error{Op: "chdir", Path: r.Dir, Err: unix.ENOENT} // the working directory has been deleted
 		}
-		if user == 0 && !sameForInit(path) {
-			return &Error{Op: "find", Path: path, Err: unfitError("is another file, or none, outside the mount namespace of the caller")}
+		if !sameFor(h.sandbox.manager, path) {
+			return &Error{Op: "find", Path: path, Err: errOtherFile}
+		}
+	}
+	if user != nil && user.unlisted {
+		return &Error{Op: "user", Path: c.User, Err: errUnlisted}
+	}
+	if c.Restart == RestartNo {
+		return nil
+	}
+	for _, path := range []string{r.Stdin, r.Stdout, r.Stderr, r.Console} { // which systemd opens
+		if path != "" && path != os.DevNull && !sameFor(h.sandbox.manager, path) {
+			return &Error{Op: "open", Path: path, Err: errOtherFile}
 		}
 	}
 	return nil
-}
-
-// sameForInit tells whether a path leads PID 1 to the same file, as far as may
-// be known.
-func sameForInit(path string) bool {
-	own, err := os.Readlink("/proc/self/ns/mnt")
-	theirs, theirErr := os.Readlink("/proc/1/ns/mnt")
-	if err != nil || theirErr != nil || own == theirs {
-		return true
-	}
-	var a, b unix.Stat_t
-	return unix.Stat(path, &a) == nil && unix.Stat("/proc/1/root"+path, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
 }
 
 // isVariable tells whether systemd takes a name for that of a variable: what
@@ -253,21 +259,48 @@ func (c *Cmd) startService(ctx context.Context, h *holding, spec *service.Spec, 
 		if err != nil {
 			return doublefork.Process{}, c.serviceError(spec, err)
 		}
-		pidfd, _, _, err := openAlive(pid, nil)
+		pidfd, _, err := openInUnit(pid, spec.Unit)
 		if err == ErrExited {
 			u, _ := h.manager.Look(ctx, spec.Unit)
 			err = &endedError{exitOfUnit(u)}
 		}
 		if err != nil {
-			_ = h.manager.Stop(context.WithoutCancel(ctx), spec.Unit)
-			return doublefork.Process{}, &Error{Op: "verify", Path: spec.Path, Err: err}
+			return doublefork.Process{}, stopUnit(h.manager, spec.Unit, &Error{Op: "verify", Path: spec.Path, Err: err})
 		}
 		if pidfd, err = doublefork.Above2(pidfd); err != nil {
-			_ = h.manager.Stop(context.WithoutCancel(ctx), spec.Unit)
-			return doublefork.Process{}, &Error{Op: "dup", Err: err}
+			return doublefork.Process{}, stopUnit(h.manager, spec.Unit, &Error{Op: "dup", Err: err})
 		}
 		return doublefork.Process{PID: pid, PIDFD: pidfd}, nil
 	}
+}
+
+// stopUnit stops a unit that must not stay, and returns why it must not.
+func stopUnit(m service.Manager, unit string, reason error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), namePatience)
+	defer cancel()
+	if err := m.Stop(ctx, unit); err != nil {
+		return &Error{Op: "stop", Path: unit, Err: fmt.Errorf("%w, after: %w", &service.UnansweredError{Unit: unit, Err: err}, reason)}
+	}
+	return reason
+}
+
+// openInUnit opens the main process of a unit. Its PID is the service
+// manager's: in another PID namespace that is the number of a stranger.
+func openInUnit(pid int, unit string) (pidfd int, stat proc.Stat, err error) {
+	pidfd, stat, _, err = openAlive(pid, nil)
+	if err != nil {
+		return pidfd, stat, err
+	}
+	check := checkUnit(pid, unit)
+	if check.OK {
+		return pidfd, stat, nil
+	}
+	err = fmt.Errorf("%w: %s of PID %d: %s, want %s", ErrNotDetached, check.Name, pid, check.Got, check.Want)
+	if hasEnded(pidfd) { // a zombie is in none
+		err = ErrExited
+	}
+	unix.Close(pidfd)
+	return -1, stat, err
 }
 
 // clearUnit makes room for a unit of this name, where nothing of it runs.
@@ -313,7 +346,8 @@ const (
 
 // exitCodeError tells what systemd could not do from what the program has done
 // at once: both end the process. Where nothing is wrong with a file it was the
-// program, which may exit with any number.
+// program, which may exit with any number; or another user, who may not what
+// root may.
 func (c *Cmd) exitCodeError(spec *service.Spec, failed *service.FailedError) error {
 	exit := exitOfUnit(failed.Unit)
 	ended := &Error{Op: "verify", Path: spec.Path, Err: &endedError{exit}}
@@ -321,14 +355,21 @@ func (c *Cmd) exitCodeError(spec *service.Spec, failed *service.FailedError) err
 	case exit.Signal != 0, exit.Known && exit.Code < exitChdir:
 		return ended
 	case exit.Code == exitChdir:
-		if err := unix.Access(spec.Dir, unix.X_OK); err != nil {
-			return &Error{Op: "chdir", Path: c.Dir, Err: err}
+		err := unix.Access(spec.Dir, unix.X_OK)
+		if err == nil && spec.User != "" {
+			err = unix.EACCES
+		}
+		if err != nil {
+			return &Error{Op: "chdir", Path: cmp.Or(c.Dir, spec.Dir), Err: err}
 		}
 		return ended
 	case exit.Known && exit.Code != exitExec:
 		return &Error{Op: "start", Path: spec.Unit, Err: fmt.Errorf("%w: exit code %d, see systemd.exec(5)", failed, exit.Code)}
 	}
 	err := whyNotExecuted(spec.Path, spec.Args, spec.Env)
+	if err == nil && spec.User != "" && exit.Code == exitExec {
+		err = unix.EACCES
+	}
 	if err == nil {
 		return ended
 	}
@@ -391,6 +432,9 @@ func (r *Record) complete(ctx context.Context) error {
 		return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
 	}
 	defer m.Close()
+	if m.Peer() == 0 {
+		return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, errElsewhere)
+	}
 	deadline := time.Now().Add(pendingPatience)
 	for {
 		u, err := m.Look(ctx, r.Unit)
@@ -398,9 +442,12 @@ func (r *Record) complete(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
 		case u.Active == "active" && u.PID > 0:
-			pidfd, stat, _, err := openAlive(u.PID, nil)
-			if err != nil {
+			pidfd, stat, err := openInUnit(u.PID, r.Unit)
+			if err == ErrExited {
 				return err
+			}
+			if err != nil {
+				return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
 			}
 			unix.Close(pidfd)
 			r.Identity = Identity{PID: u.PID, Start: stat.Start, BootID: r.BootID}

@@ -3,6 +3,7 @@ package detach
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,21 +23,30 @@ type stubborn struct {
 	service.Manager
 	connect error
 	start   error
+	pid     int // of what is started
 	unit    service.Unit
 	look    error
 	stopped atomic.Int32
+
+	elsewhere bool // in another PID namespace
 }
 
 func (s *stubborn) Connect(context.Context, int) (service.Manager, error) { return s, s.connect }
 func (s *stubborn) Sessions(context.Context) (service.Sessions, error) {
 	return nil, errors.New("no logind")
 }
-func (s *stubborn) Start(context.Context, *service.Spec) (int, error) { return 0, s.start }
+func (s *stubborn) Start(context.Context, *service.Spec) (int, error) { return s.pid, s.start }
 func (s *stubborn) Look(context.Context, string) (service.Unit, error) {
 	return s.unit, s.look
 }
 func (s *stubborn) Stop(context.Context, string) error { s.stopped.Add(1); return nil }
-func (s *stubborn) Close()                             {}
+func (s *stubborn) Peer() int {
+	if s.elsewhere {
+		return 0
+	}
+	return -1
+}
+func (s *stubborn) Close() {}
 
 // asked makes this package ask s instead of a systemd.
 func asked(t *testing.T, s *stubborn) {
@@ -83,28 +93,19 @@ func TestSystemdThatDoesNotAnswer(t *testing.T) {
 	require.ErrorContains(t, err, "cannot be told")
 	require.Empty(t, lab.WithArgument(t, mark))
 
-	pending, err := os.ReadFile(filepath.Join(dir, "x.pid.json"))
-	require.NoError(t, err)
-
-	// It does run.
-	running := &stubborn{unit: service.Unit{Active: "active", PID: os.Getpid()}}
-	asked(t, running)
-	var already *RunningError
+	// A stranger has its number here, as in another PID namespace.
+	stranger := startStranger(t)
+	asked(t, &stubborn{unit: service.Unit{Active: "active", PID: stranger.PID}})
 	_, err = fork.Start(t.Context())
-	require.ErrorAs(t, err, &already)
-	require.Equal(t, os.Getpid(), already.PID)
-	pid, err := os.ReadFile(filepath.Join(dir, "x.pid"))
-	require.NoError(t, err)
-	require.Equal(t, strconv.Itoa(os.Getpid())+"\n", string(pid))
-	p, err := Open(filepath.Join(dir, "x.pid"))
-	require.NoError(t, err)
-	require.Equal(t, os.Getpid(), p.PID)
-	require.Equal(t, os.Getpid(), p.Record.PID)
-	p.Close()
+	require.ErrorContains(t, err, "whether "+record.Unit+" runs cannot be told: ")
+	_, err = Stop(t.Context(), filepath.Join(dir, "x.pid"), StopOptions{})
+	require.ErrorContains(t, err, "whether "+record.Unit+" runs cannot be told: ")
+	asked(t, &stubborn{elsewhere: true})
+	_, err = Stop(t.Context(), filepath.Join(dir, "x.pid"), StopOptions{})
+	require.ErrorContains(t, err, "cannot be told: systemd is in another PID namespace than the caller")
+	requireUntouched(t, stranger)
 
-	// It does not, after all.
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.pid.json"), pending, 0o644))
-	require.NoError(t, os.Remove(filepath.Join(dir, "x.pid")))
+	// It does not run, after all.
 	gone := &stubborn{unit: service.Unit{Active: "inactive"}}
 	asked(t, gone)
 	_, err = Open(filepath.Join(dir, "x.pid"))
@@ -113,12 +114,90 @@ func TestSystemdThatDoesNotAnswer(t *testing.T) {
 	require.NoError(t, err)
 	_, err = ReadRecord(filepath.Join(dir, "x.pid"))
 	require.ErrorIs(t, err, fs.ErrNotExist)
-	p, err = fork.Start(t.Context())
+	p, err := fork.Start(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, ViaFork, p.Record.Via)
 	require.Empty(t, p.Record.Unit)
 	require.NoError(t, p.Kill(t.Context()))
 	p.Close()
+}
+
+// What was pending and runs is found, by its unit.
+func TestSystemdThatDoesNotAnswerAndStarts(t *testing.T) {
+	lab.Root(t)
+	dir := t.TempDir()
+	cmd := Command("sleep", "1000")
+	cmd.Dir, cmd.PIDFile, cmd.Via = dir, "x.pid", ViaSystemd
+	asked(t, &stubborn{start: &service.UnansweredError{Unit: "x.service", Err: errors.New("nothing")}, look: errors.New("nothing")})
+	_, err := cmd.Start(t.Context())
+	require.Error(t, err)
+	record, err := ReadRecord(filepath.Join(dir, "x.pid"))
+	require.NoError(t, err)
+
+	started := Command("sleep", "1000")
+	started.Via, started.Cgroup = ViaCgroup, "/"+record.Unit
+	unit, err := started.Start(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := unit.Stop(context.Background(), StopOptions{Timeout: -1})
+		require.NoError(t, err)
+		unit.Close()
+	})
+	asked(t, &stubborn{unit: service.Unit{Active: "active", PID: unit.PID}})
+	cmd.Via = ViaFork
+	var already *RunningError
+	_, err = cmd.Start(t.Context())
+	require.ErrorAs(t, err, &already)
+	require.Equal(t, unit.PID, already.PID)
+	pid, err := os.ReadFile(filepath.Join(dir, "x.pid"))
+	require.NoError(t, err)
+	require.Equal(t, strconv.Itoa(unit.PID)+"\n", string(pid))
+	p, err := Open(filepath.Join(dir, "x.pid"))
+	require.NoError(t, err)
+	defer p.Close()
+	require.Equal(t, unit.PID, p.PID)
+	require.Equal(t, unit.PID, p.Record.PID)
+}
+
+// What systemd says of a start is the number of a stranger here: that is not
+// touched, and the unit is stopped.
+func TestSystemdStartsAStranger(t *testing.T) {
+	stranger := startStranger(t)
+	cmd := Command("sleep", "1000")
+	cmd.Dir, cmd.PIDFile, cmd.Via = t.TempDir(), "x.pid", ViaSystemd
+	systemd := &stubborn{pid: stranger.PID}
+	asked(t, systemd)
+	_, err := cmd.Start(t.Context())
+	require.ErrorIs(t, err, ErrNotDetached)
+	require.ErrorContains(t, err, fmt.Sprintf("unit of PID %d: ", stranger.PID))
+	require.EqualValues(t, 1, systemd.stopped.Load())
+	requireUntouched(t, stranger)
+	entries, err := os.ReadDir(cmd.Dir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+
+	systemd.elsewhere = true
+	_, err = cmd.Start(t.Context())
+	require.EqualError(t, err, "detach: via systemd: systemd is in another PID namespace than the caller")
+	require.EqualValues(t, 1, systemd.stopped.Load(), "nothing was started")
+}
+
+func startStranger(t *testing.T) *Process {
+	t.Helper()
+	cmd := Command("sleep", "1000")
+	cmd.Via = ViaFork
+	p, err := cmd.Start(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = p.Kill(context.Background())
+		p.Close()
+	})
+	return p
+}
+
+func requireUntouched(t *testing.T, p *Process) {
+	t.Helper()
+	require.False(t, p.hasEnded())
 }
 
 // A unit of the same name is a daemon that runs, or one that is about to be

@@ -98,7 +98,7 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 	record := c.record(path)
 	record.Via = h.via
 	if h.via == ViaSystemd {
-		if err := c.unfit(&record, env, h.user); err != nil && !h.auto {
+		if err := c.unfit(&record, env, h, user); err != nil && !h.auto {
 			return nil, nil, err
 		} else if err != nil {
 			h.fork(err)
@@ -224,7 +224,9 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 			return doublefork.Process{}, err
 		}
 	}
-	daemon, err := c.startService(ctx, h, c.serviceSpec(spec, record), file)
+	service := c.serviceSpec(spec, record)
+	service.Properties = append(service.Properties, h.sandbox.properties...)
+	daemon, err := c.startService(ctx, h, service, file)
 	if err != nil && file != nil && !mayRunAfter(err) {
 		_ = file.discard()
 	}

@@ -18,6 +18,7 @@ import (
 type account struct {
 	doublefork.User
 	name, home string
+	unlisted   bool // in /etc/passwd
 }
 
 // errSetUserID means that who asks is not who pays.
@@ -50,7 +51,7 @@ func (c *Cmd) account() (*account, error) {
 				if !hasGroup {
 					return refuse(invalidError("has no entry in /etc/passwd, so its group has to be given: USER:GROUP"))
 				}
-				u, err, a.UID = nil, nil, number
+				u, err, a.UID, a.unlisted = nil, nil, number, true
 			}
 		}
 	}

@@ -15,6 +15,7 @@ type holding struct {
 	via      Via
 	user     int             // with ViaSystemd: whose service manager, 0 for the machine's
 	manager  service.Manager // with ViaSystemd
+	sandbox  *sandbox        // with ViaSystemd
 	managers managers
 	place    place
 	threat   *threat // to a daemon that is forked here
@@ -74,6 +75,11 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 		return nil, &Error{Op: "cgroup", Path: c.Cgroup, Err: unfitError("is for ViaCgroup (--via cgroup)")}
 	}
 	if h.via == ViaSystemd {
+		if err := h.compare(); err != nil {
+			return nil, err
+		}
+	}
+	if h.via == ViaSystemd { // still
 		if err := c.Limits.checkControllers(h.user); err != nil {
 			return nil, err
 		}
@@ -104,6 +110,22 @@ func (h *holding) choose(ctx context.Context) {
 	h.via, h.manager, h.auto = ViaSystemd, manager, true
 }
 
+// compare looks what the caller and its service manager have not in common.
+func (h *holding) compare() error {
+	if h.manager.Peer() == 0 {
+		if !h.auto {
+			return &Error{Op: "via", Path: "systemd", Err: errElsewhere}
+		}
+		h.fork(errElsewhere)
+		return nil
+	}
+	h.sandbox = findSandbox(h.manager, h.user)
+	if err := h.sandbox.unfit(); err != nil && h.auto {
+		h.fork(err)
+	}
+	return nil
+}
+
 // fork makes it a fork after all, for this reason.
 func (h *holding) fork(reason error) {
 	if h.threat != nil && reason != nil && h.threat.err != nil {
@@ -120,6 +142,9 @@ func (h *holding) fork(reason error) {
 func (h *holding) look(ctx context.Context) {
 	if h.via == ViaFork && h.threat != nil && len(h.hazards) == 0 {
 		h.hazards = []Hazard{h.threat.hazard(nil)}
+	}
+	if h.via == ViaSystemd {
+		h.hazards = append(h.hazards, h.sandbox.hazards()...)
 	}
 	switch {
 	case h.via == ViaSystemd && h.user != 0:

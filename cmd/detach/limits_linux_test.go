@@ -36,10 +36,15 @@ say files; ls -A
 say foreign log; touch log; "$D" --via systemd --user games -o log -p pid -- sleep 1000; echo $?; ls -A
 say link; mkdir theirs; chown games theirs; ln -s /etc theirs/logs; "$D" --user games -o theirs/logs/log -p pid -- sleep 1000; echo $?; ls /etc/log 2>/dev/null
 say kept; rm log; touch log; chown games log; "$D" --user games -o log -p pid -- sleep 1000 >/dev/null; echo $?; "$D" stop -q pid
-say exec; mkdir -m 700 secret; cp /bin/sleep secret; "$D" --via fork --user games -p pid -- ./secret/sleep 1000; echo $?; ls pid 2>/dev/null
+mkdir -m 700 secret; cp /bin/sleep secret
+for via in fork systemd; do say exec by $via; "$D" --via $via --user games -p pid -- ./secret/sleep 1000; echo $?; ls pid* 2>/dev/null; done
+say directory; "$D" --via systemd --user games -C secret -p ../pid -- sleep 1000; echo $?; ls pid* 2>/dev/null
+say working directory; (cd secret; "$D" --via systemd --user games -p ../pid -- sleep 1000; echo $?; ls ../pid* 2>/dev/null)
 say no user; "$D" --user nosuch -p pid -- sleep 1000; echo $?
 say no group; "$D" --user 61234 -p pid -- sleep 1000; echo $?
 say number; "$D" --via fork --user 61234:61235 -p pid -- sleep 1000 >/dev/null; grep -E '^(Uid|Gid|Groups)' /proc/$(cat pid)/status; "$D" stop -q pid
+say number by auto; systemd-run -q --pipe --wait -G --unit=panel -p WorkingDirectory=$PWD "$D" --user 61234:61235 -o log2 -p pid -- sleep 1000 2>&1 | sed 's/^[0-9]*$/PID/'; grep -o '"via": "[a-z]*"' pid.json; "$D" stop -q pid
+say number by systemd; "$D" --via systemd --user 61234:61235 -p pid -- sleep 1000; echo $?; ls pid* 2>/dev/null
 say not root; cp "$D" d; chmod 755 d; setpriv --reuid=games --clear-groups ./d --user games -- sleep 1000; echo $?
 say set-user-ID; cp d /opt/d; chmod 4755 /opt/d; setpriv --reuid=games --regid=60 --clear-groups /opt/d --user root -- sleep 1000; echo $?
 say tiny; "$D" --via systemd --memory 64K -p pid -- sleep 1000; echo $?; ls pid 2>/dev/null; true
@@ -68,10 +73,16 @@ in games mail 600`, strings.Replace(got["fork"], "\n8\n/usr", "\n8 60\n/usr", 1)
 	require.Equal(t, "detach: open log: is there already and not the user's\nhint: give it to the user (chown), or name another one\n125\nerr\nlog\nout\nshow", got["foreign log"])
 	require.Equal(t, "detach: open theirs/logs/log: a symbolic link leads to a folder that is not the user's\n125", got["link"])
 	require.Equal(t, "0", got["kept"])
-	require.Equal(t, "detach: exec ./secret/sleep: permission denied\n126", got["exec"])
+	for _, via := range []string{"fork", "systemd"} {
+		require.Equal(t, "detach: exec ./secret/sleep: permission denied\n126", got["exec by "+via])
+	}
+	require.Equal(t, "detach: chdir secret: permission denied\n125", got["directory"])
+	require.Regexp(t, `^detach: chdir /run/w\.\w+/secret: permission denied\n125$`, got["working directory"])
 	require.Regexp(t, `^detach: user nosuch: .*unknown user nosuch\n125$`, got["no user"])
 	require.Contains(t, got["no group"], "so its group has to be given: USER:GROUP\n125")
 	require.Equal(t, "Uid:\t61234\t61234\t61234\t61234\nGid:\t61235\t61235\t61235\t61235\nGroups:\t61235", got["number"])
+	require.Regexp(t, `^detach: warning: .*; it is no service of its own because: user 61234:61235: systemd needs an entry in /etc/passwd\nhint: .*\nPID\n"via": "fork"$`, got["number by auto"])
+	require.Equal(t, "detach: user 61234:61235: systemd needs an entry in /etc/passwd\nhint: useradd makes one; --via fork does without\n125", got["number by systemd"])
 	require.Equal(t, "detach: user games: only root can: operation not permitted\nhint: start it as root, as with sudo\n125", got["not root"])
 	require.Contains(t, got["set-user-ID"], "set-user-ID program")
 }

@@ -100,6 +100,9 @@ func hintFor(err error) string {
 		if errors.Is(err, fs.ErrPermission) {
 			return "start it as root, as with sudo"
 		}
+		if errors.Is(err, errors.ErrUnsupported) {
+			return "useradd makes one; --via fork does without"
+		}
 	case "find":
 		return findHint(e)
 	case "exec":

@@ -29,6 +29,8 @@ say descriptor, systemd; service "$D" --via systemd -o log -p 2.pid --ready fd=3
 own='mkdir -p /run/w/own && mount -t tmpfs own /run/w/own && cp /bin/sleep own && cd own &&'
 say namespace; service unshare -m sh -c "$own"' "$0" -o ../log -p ../3.pid -- ./sleep 1002' "$D"; via 3; "$D" stop -q 3.pid
 say namespace, systemd; service unshare -m sh -c "$own"' "$0" --via systemd -o ../log -p ../4.pid -- ./sleep 1003' "$D"; ls 4.pid* 2>/dev/null; pgrep -fx './sleep 1003'
+say deleted directory; service sh -c 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -o /run/w/log -p /run/w/5.pid -- sleep 1004' "$D"; via 5; "$D" stop -q 5.pid
+say deleted directory, systemd; service sh -c 'mkdir gone && cd gone && rmdir ../gone && exec "$0" --via systemd -o /run/w/log -p /run/w/6.pid -- sleep 1005' "$D"; ls 6.pid* 2>/dev/null; pgrep -fx 'sleep 1005'
 true
 `)
 	const warning = `(?s)^detach: warning: it is in the cgroup of panel\.service, which has KillMode=control-group: .*; it is no service of its own because: `
@@ -36,6 +38,8 @@ true
 	require.Regexp(t, `^detach: ready fd=3: systemd passes no such descriptor on\nhint: --ready notify, .*$`, got["descriptor, systemd"])
 	require.Regexp(t, warning+`.*/run/w/own: is another file, or none, outside the mount namespace of the caller\nhint: .*\nPID\nfork$`, got["namespace"])
 	require.Regexp(t, `^detach: find /run/w/own: is another file, or none, outside the mount namespace of the caller$`, got["namespace, systemd"])
+	require.Regexp(t, warning+`chdir \.: no such file or directory\nhint: .*\nPID\nfork$`, got["deleted directory"])
+	require.Equal(t, "detach: chdir .: no such file or directory", got["deleted directory, systemd"])
 }
 
 // A limit on memory that the manager and a forked daemon share.

@@ -316,7 +316,13 @@ END
 busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
 try 1006 refused
 try 1007 refused-systemd --via systemd
-try 1008 refused-strict --strict
+try 1010 refused-strict --strict
+sed -i 's/ send_interface=.*/\/>/' /etc/dbus-1/system.d/refuse.conf
+busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
+try 1008 forbidden
+try 1009 forbidden-systemd --via systemd
+rm /etc/dbus-1/system.d/refuse.conf
+busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
 `)
 	for _, name := range []string{"dead", "silent"} {
 		require.Equal(t, "status 0\nsystemd\n1 run", got[name], name)
@@ -333,6 +339,10 @@ try 1008 refused-strict --strict
 	for _, name := range []string{"all-dead-strict", "refused-strict"} {
 		require.Regexp(t, `^status 125\ndetach: start sleep: it is in the cgroup of sdtest-cmd\.service.*\nhint: .*\n0 run$`, got[name])
 	}
+	const forbidden = `/run/dbus/system_bus_socket: .*member="Get".*`
+	require.Regexp(t, `^status 0\n`+danger+`: unless that has KillMode=process, which could not be asked \(`+forbidden+`\).*\nhint: .*\nfork\n1 run$`, got["forbidden"])
+	require.NotContains(t, got["forbidden"]+got["forbidden-systemd"], "/run/systemd/private")
+	require.Regexp(t, `^status 125\ndetach: via systemd: `+forbidden+`\nhint: .*\n0 run$`, got["forbidden-systemd"])
 	require.Regexp(t, `^status 125\ndetach: start detach-1007-[0-9a-f]+\.service: .*StartTransientUnit.*\n0 run$`, got["refused-systemd"])
 }
 

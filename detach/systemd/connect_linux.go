@@ -28,6 +28,7 @@ const patience = 5 * time.Second
 
 // conn is a connection to a service manager.
 type conn struct {
+	address string
 	user    int
 	systemd *sd.Conn
 	calls   *dbus.Conn // the one on which systemd is called
@@ -94,7 +95,7 @@ func connectTo(ctx context.Context, user int, address string) (_ *conn, err erro
 			cancel(err)
 		}
 	}()
-	c := &conn{user: user, onBus: !strings.HasSuffix(address, "/private"), cancel: func() { cancel(nil) }}
+	c := &conn{address: address, user: user, onBus: !strings.HasSuffix(address, "/private"), cancel: func() { cancel(nil) }}
 	// go-systemd dials twice, one after the other: for its calls and for signals.
 	signals := make(chan struct{})
 	var second *dbus.Conn
@@ -125,6 +126,15 @@ func connectTo(ctx context.Context, user int, address string) (_ *conn, err erro
 
 var errNoAnswer = errors.New("no answer within " + patience.String())
 
+// answer is the error of a call that was to be answered within patience, where
+// its context allowed as much.
+func answer(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return errNoAnswer
+	}
+	return err
+}
+
 func dial(ctx context.Context, address string, hello bool) (*dbus.Conn, error) {
 	bus, err := dbus.Dial(address, dbus.WithContext(ctx))
 	if err != nil {
@@ -142,18 +152,21 @@ func dial(ctx context.Context, address string, hello bool) (*dbus.Conn, error) {
 
 func (c *conn) Close() { c.cancel() }
 
+// Peer is systemd, which has made the socket of its bus, too.
+func (c *conn) Peer() int { return peerOf(c.calls) }
+
 // get reads a property of an object of systemd.
 func (c *conn) get(ctx context.Context, path dbus.ObjectPath, face, name string, to any) error {
 	return get(ctx, c.calls.Object(busName, path), face, name, to)
 }
 
 func get(ctx context.Context, object dbus.BusObject, face, name string, to any) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var value dbus.Variant
-	call := object.CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, face, name)
+	call := object.CallWithContext(asking, "org.freedesktop.DBus.Properties.Get", 0, face, name)
 	if err := call.Store(&value); err != nil {
-		return err
+		return answer(ctx, err)
 	}
 	return dbus.Store([]any{value.Value()}, to)
 }

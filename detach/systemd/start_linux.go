@@ -33,6 +33,9 @@ func (c *conn) Start(ctx context.Context, s *service.Spec) (int, error) {
 	if !c.calls.SupportsUnixFDs() {
 		return 0, fmt.Errorf("its bus passes no descriptors: %w", errors.ErrUnsupported)
 	}
+	if err := c.makeRoom(s); err != nil {
+		return 0, err
+	}
 	properties, err := c.properties(ctx, s)
 	if err != nil {
 		return 0, err
@@ -47,7 +50,7 @@ func (c *conn) Start(ctx context.Context, s *service.Spec) (int, error) {
 	case err != nil && isAnswer(err):
 		return 0, err
 	case err != nil:
-		return 0, c.unanswered(s.Unit, err)
+		return 0, c.unanswered(s.Unit, answer(ctx, err))
 	}
 	timer := time.NewTimer(jobPatience)
 	defer timer.Stop()
@@ -61,7 +64,7 @@ func (c *conn) Start(ctx context.Context, s *service.Spec) (int, error) {
 	case <-c.calls.Context().Done():
 		return 0, c.unanswered(s.Unit, errors.New("the connection was closed"))
 	case <-timer.C:
-		return 0, c.unanswered(s.Unit, errNoAnswer)
+		return 0, c.unanswered(s.Unit, errors.New("no answer within "+jobPatience.String()))
 	}
 	var pid uint32 // ExecMainPID stays when the process has ended
 	if err := c.get(ctx, unitPath(s.Unit), serviceFace, "ExecMainPID", &pid); err != nil {
@@ -82,11 +85,13 @@ func isAnswer(err error) bool {
 }
 
 // unanswered makes sure that a service which was asked for does not run after
-// all, on a new connection: systemd takes what it is asked in that order.
+// all, on a new connection by the same way: systemd is told in that order, and
+// refuses who has gone. By another way it might be told of the start later.
 func (c *conn) unanswered(unit string, reason error) error {
+	c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	again, err := connect(ctx, c.user)
+	again, err := connectTo(ctx, c.user, c.address)
 	if err == nil {
 		err = again.Stop(ctx, unit)
 		again.Close()

@@ -22,19 +22,19 @@ func absent(err error) bool {
 
 // Look returns the state of a unit.
 func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	u := service.Unit{Active: "inactive"}
 	all := map[string]dbus.Variant{}
 	object := c.calls.Object(busName, unitPath(unit))
 	// The object is made for whoever asks for it, from files if there are any:
 	// the path is the name of a unit, loaded or not.
-	err := object.CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll", 0, "").Store(&all)
+	err := object.CallWithContext(asking, "org.freedesktop.DBus.Properties.GetAll", 0, "").Store(&all)
 	if absent(err) {
 		return u, nil
 	}
 	if err != nil {
-		return u, err
+		return u, answer(ctx, err)
 	}
 	var pid, was uint32
 	var code, status int32
@@ -53,9 +53,9 @@ func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
 
 // Keep refers to the unit, so that it stays until the connection is closed.
 func (c *conn) Keep(ctx context.Context, unit string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return c.calls.Object(busName, unitPath(unit)).CallWithContext(ctx, unitFace+".Ref", 0).Err
+	return answer(ctx, c.calls.Object(busName, unitPath(unit)).CallWithContext(asking, unitFace+".Ref", 0).Err)
 }
 
 // Stop stops a unit until it has gone. A start of it that was asked for before
@@ -70,7 +70,7 @@ func (c *conn) Stop(ctx context.Context, unit string) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return answer(ctx, err)
 		}
 		select {
 		case <-result:
@@ -90,7 +90,7 @@ func (c *conn) Stop(ctx context.Context, unit string) error {
 			if absent(err) {
 				err = nil
 			}
-			return err
+			return answer(ctx, err)
 		}
 		select { // it is being stopped by somebody else
 		case <-time.After(20 * time.Millisecond):

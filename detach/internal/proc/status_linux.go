@@ -19,6 +19,10 @@ type Status struct {
 	Blocked SignalSet // SigBlk: of this thread
 	Ignored SignalSet // SigIgn
 	Caught  SignalSet // SigCgt
+
+	Bounding   uint64 // CapBnd: bit n is capability n
+	NoNewPrivs bool   // since Linux 4.10
+	Filters    int    // Seccomp_filters, since Linux 5.9; before that 1 if there are any
 }
 
 // SignalSet is a set of signals: bit n-1 is signal n.
@@ -56,6 +60,7 @@ func ReadStatus(dir string) (Status, error) {
 func ParseStatus(data []byte) (Status, error) {
 	var s Status
 	seen := map[string]bool{}
+	mode := 0
 	for line := range bytes.Lines(data) {
 		key, value, found := bytes.Cut(line, []byte(":"))
 		if !found {
@@ -82,12 +87,23 @@ func ParseStatus(data []byte) (Status, error) {
 			s.Ignored, ok = parseSignals(value)
 		case "SigCgt":
 			s.Caught, ok = parseSignals(value)
+		case "CapBnd":
+			s.Bounding, ok = parseSet(value)
+		case "NoNewPrivs":
+			s.NoNewPrivs = string(bytes.TrimSpace(value)) == "1"
+		case "Seccomp":
+			mode, ok = parseNumber(value)
+		case "Seccomp_filters":
+			s.Filters, ok = parseNumber(value)
 		}
 		seen[field] = ok
 	}
 	// NSpid is missing where the kernel has no PID namespaces.
 	if ok, there := seen["NSpid"]; there && !ok {
 		return Status{}, errStatus
+	}
+	if mode != 0 {
+		s.Filters = max(s.Filters, 1)
 	}
 	for _, field := range []string{"Uid", "SigBlk", "SigIgn", "SigCgt"} {
 		if !seen[field] {
@@ -119,8 +135,18 @@ func parsePIDs(value []byte) ([]int, bool) {
 }
 
 func parseSignals(value []byte) (SignalSet, bool) {
+	n, ok := parseSet(value)
+	return SignalSet(n), ok
+}
+
+func parseSet(value []byte) (uint64, bool) {
 	n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 16, 64)
-	return SignalSet(n), err == nil
+	return n, err == nil
+}
+
+func parseNumber(value []byte) (int, bool) {
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 31)
+	return int(n), err == nil
 }
 
 // Read reads a file of /proc, at most limit bytes of it, in one go: each read

@@ -28,11 +28,15 @@ SigPnd:	0000000000000000
 SigBlk:	0000000000004000
 SigIgn:	0000000000001001
 SigCgt:	8000000000000002
-Seccomp:	0
+CapBnd:	000001ffffffffff
+NoNewPrivs:	1
+Seccomp:	2
+Seccomp_filters:	3
 `
 
 func TestParseStatus(t *testing.T) {
-	want := Status{UID: 4294967294, Umask: 0o022, NSpid: []int{4711, 12, 1}, Blocked: 0x4000, Ignored: 0x1001, Caught: 0x8000000000000002}
+	want := Status{UID: 4294967294, Umask: 0o022, NSpid: []int{4711, 12, 1}, Blocked: 0x4000, Ignored: 0x1001, Caught: 0x8000000000000002,
+		Bounding: 0x1ffffffffff, NoNewPrivs: true, Filters: 3}
 	// The kernel escapes a newline; one that it did not must not help either.
 	for _, name := range []string{"sleep", "", "a b", "Uid:\t0", "a\nUid:\t0\nSigIgn:\t0", "\xff", ":"} {
 		s, err := ParseStatus(fmt.Appendf(nil, status, name))
@@ -42,6 +46,9 @@ func TestParseStatus(t *testing.T) {
 	s, err := ParseStatus([]byte(strings.ReplaceAll(status, "NSpid", "Other")))
 	require.NoError(t, err, "a kernel without PID namespaces")
 	require.Empty(t, s.NSpid)
+	s, err = ParseStatus([]byte(strings.ReplaceAll(status, "Seccomp_filters", "Other")))
+	require.NoError(t, err, "a kernel that does not count them")
+	require.Equal(t, 1, s.Filters)
 }
 
 func TestSignalSet(t *testing.T) {

@@ -85,6 +85,11 @@ type Manager interface {
 	// systemd.kill(5).
 	KillMode(ctx context.Context, unit string) (string, error)
 
+	// Peer returns the PID, here, of who has made the socket that was connected
+	// to: the service manager, as a rule. 0 is somebody in a PID namespace that
+	// is not seen from here, in which PIDs are other ones; -1 is not known.
+	Peer() int
+
 	Close()
 }
 
