@@ -110,7 +110,9 @@ func (c *Cmd) tryCgroup(ctx context.Context, h *holding, spec *doublefork.Spec, 
 	if err = c.strictly(hazards); err != nil {
 		return daemon, nil, nil, err
 	}
-	record.noteOwnCgroup(made)
+	if err = record.noteOwnCgroup(made); err != nil {
+		return daemon, nil, nil, err
+	}
 	if file != nil && made.alone() {
 		if err := record.announce(file); err != nil {
 			return daemon, nil, nil, err
@@ -336,11 +338,16 @@ func (r *Record) removeCgroup(ctx context.Context, patience time.Duration) {
 }
 
 // noteOwnCgroup notes the cgroup of a daemon that has one of its own.
-func (r *Record) noteOwnCgroup(g *ownCgroup) {
-	if g != nil && g.made[0] {
-		r.Cgroup, r.CgroupShared = g.path, g.asked
-		_, r.CgroupID = cgroupDir(g.path)
+func (r *Record) noteOwnCgroup(g *ownCgroup) error {
+	if !g.made[0] {
+		return nil
 	}
+	dir, id := cgroupDir(g.path)
+	if dir != g.dirs[0] {
+		return &Error{Op: "look at", Path: g.dirs[0], Err: errSwept}
+	}
+	r.Cgroup, r.CgroupID, r.CgroupShared = g.path, id, g.asked
+	return nil
 }
 
 // checkCgroup tells whether a process is in its cgroup.
