@@ -220,6 +220,12 @@ func (f *pidFile) claim(ctx context.Context) error {
 		identity = &record.Identity
 	}
 	pidfd, _, _, err := openAlive(pid, identity)
+	if err == nil && record != nil && record.Unit != "" {
+		// Its start was killed between the record and the PID file.
+		if data, err := f.readFile(f.name, maxPIDFile+1); err == nil && len(data) == 0 {
+			f.replace(record.Identity, record)
+		}
+	}
 	if err == ErrExited && record != nil && record.Restart != RestartNo {
 		next := *record
 		if err = next.follow(ctx); err == nil {

@@ -8,8 +8,9 @@ const (
 	// systemd whose KillMode= would take the daemon along when the unit is
 	// stopped (systemd is asked), or in a login session where logind has
 	// KillUserProcesses=yes, it is ViaSystemd. If that cannot be reached or
-	// refuses, and everywhere else, it is ViaFork; what remains of the danger is
-	// then a Hazard in Process.Report. With limits that are of a cgroup it is
+	// refuses, or would start the program outside what confines the caller, and
+	// everywhere else, it is ViaFork; what remains of the danger is then a Hazard
+	// in Process.Report. With limits that are of a cgroup it is
 	// ViaSystemd where systemd is the init, and else ViaCgroup.
 	ViaAuto Via = ""
 
@@ -24,8 +25,15 @@ const (
 	// session, as all services do; Ready cannot have a NotifyFD; arguments and
 	// environment are UTF-8, and the names of variables are letters, digits and
 	// underscores, not beginning with a digit; others are left out, with a
-	// Hazard. And what the caller itself was given by its unit or login, such as
-	// a mount namespace or fewer capabilities, does not extend to it.
+	// Hazard; and a User needs an entry in /etc/passwd. The caller has to be in
+	// the PID namespace of systemd.
+	//
+	// Of what confines the caller it is given no_new_privs, the CPU affinity and,
+	// by the machine's systemd, the bounding set of capabilities. It is outside
+	// the rest: network, IPC, UTS and user namespaces, another root directory, a
+	// seccomp filter. ViaAuto forks because of these, and else there is a
+	// HazardSandboxLeft. A mount namespace, in which the program has to be the
+	// same file as for systemd, is left by ViaAuto too, with that Hazard.
 	ViaSystemd Via = "systemd"
 
 	// ViaCgroup is a double fork into another cgroup, of version 2 and, where

@@ -154,7 +154,7 @@ true
 func TestSystemdSandboxSupervised(t *testing.T) {
 	got := inSections(t, lab.Systemd, `
 mkdir /run/w; cd /run/w; cp "$D" /opt/detach; : >/run/w/in
-box() { say $1; shift; systemd-run -q --pipe --wait -p PrivateTmp=yes -p WorkingDirectory=/run/w sh -c 'touch /tmp/file; /opt/detach --restart always -p pid "$@" >out 2>err; echo $?; grep -v -e warning: -e ^hint: err; /opt/detach stop -q pid' sh "$@" 2>&1; }
+box() { say $1; shift; systemd-run -q --pipe --wait -p PrivateTmp=yes -p PrivateDevices=yes -p WorkingDirectory=/run/w sh -c 'touch /tmp/file; /opt/detach --restart always -p pid "$@" >out 2>err; echo $?; grep -v -e warning: -e ^hint: err; /opt/detach stop -q pid' sh "$@" 2>&1; }
 box stdout -o /tmp/log -- sleep 1000
 box stderr -o log -e /tmp/log -- sleep 1000
 box stdin -i /tmp/file -- sleep 1000
@@ -200,6 +200,9 @@ box capabilities -p CapabilityBoundingSet=CAP_KILL
 box privileges -p CapabilityBoundingSet=CAP_KILL -p NoNewPrivileges=yes
 box affinity -p CPUAffinity=0
 box tmp -p PrivateTmp=yes
+say with its systemd; mkdir -p /run/systemd/system/user@4711.service.d; printf '[Service]\nPrivateNetwork=yes\n' >/run/systemd/system/user@4711.service.d/network.conf
+systemctl daemon-reload && systemctl restart user@4711 || exit
+setpriv --reuid=4711 --regid=4711 --init-groups env XDG_RUNTIME_DIR=/run/user/4711 systemd-run --user -q --pipe --wait -G -p WorkingDirectory=/run/w ./try 2>&1
 `)
 	all := got["all"]
 	const danger, hint = "detach: warning: it is in the cgroup of panel.service, which has KillMode=control-group: systemctl stop or restart of that unit ends it too; it is no service of its own because: ", "\nhint: set KillMode=process in panel.service, or give its user a systemd that stays: loginctl enable-linger 4711\n"
@@ -211,7 +214,8 @@ box tmp -p PrivateTmp=yes
 		"affinity":     "PID\nsystemd\n0\n1",
 		"tmp": "detach: warning: systemd starts it " + why + "its mount namespace, as PrivateTmp= or ProtectSystem= make it\n" +
 			"hint: if it is to be confined too: detach --via fork, and KillMode=process in the unit of the caller\nPID\nsystemd\n0\n" + all,
-		"privileges": "PID\nsystemd\n1\n" + all,
+		"privileges":       "PID\nsystemd\n1\n" + all,
+		"with its systemd": "PID\nsystemd\n0\n" + all,
 	} {
 		require.Equal(t, want, got[name], name)
 	}
