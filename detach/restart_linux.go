@@ -67,6 +67,20 @@ func throughConsole(console, path string, args []string) (shell string, all []st
 	return "/bin/sh", append([]string{"sh", "-c", `exec <>"$0" && exec "$@"`, console, path}, args[1:]...)
 }
 
+// checkUnitWords refuses paths that are lost when systemd reads the unit again.
+func (r *Record) checkUnitWords() error {
+	if r.Restart == RestartNo {
+		return nil
+	}
+	f := &unitLines{}
+	for _, l := range [][2]string{{"WorkingDirectory", r.Dir}, {"StandardInput", r.Stdin}, {"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}} {
+		if l[1] != "" {
+			f.path(l[0], "", l[1])
+		}
+	}
+	return f.err
+}
+
 // superviseFiles names the files of standard input, output and error, which
 // systemd opens at each start.
 func superviseFiles(s *service.Spec, r *Record) {

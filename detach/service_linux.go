@@ -236,8 +236,13 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 // mayForkAfter tells so leaves the way open to start it otherwise.
 func (c *Cmd) startService(ctx context.Context, h *holding, spec *service.Spec, file *pidFile) (doublefork.Process, error) {
 	deadline := time.Now().Add(namePatience)
+	drop := dropIn{spec.Unit, h.user}
 	for {
-		pid, err := h.manager.Start(ctx, spec)
+		var pid int
+		err := drop.place(ctx, h.manager, spec)
+		if err == nil {
+			pid, err = h.manager.Start(ctx, spec)
+		}
 		if err == service.ErrExists && time.Now().Before(deadline) && ctx.Err() == nil {
 			err = c.clearUnit(ctx, h.manager, spec.Unit)
 			if err == nil {
@@ -289,7 +294,10 @@ func (c *Cmd) clearUnit(ctx context.Context, m service.Manager, unit string) err
 func (c *Cmd) serviceError(spec *service.Spec, err error) error {
 	var running *RunningError
 	var failed *service.FailedError
+	var e *Error
 	switch {
+	case errors.As(err, &e):
+		return e
 	case errors.As(err, &running):
 		return &Error{Op: "start with", Path: c.resolve(c.PIDFile), Err: running}
 	case errors.As(err, &failed) && failed.Result == "failed":

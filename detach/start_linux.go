@@ -99,6 +99,9 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 			h.fork(err)
 			record.Via = ViaFork
 		}
+		if err := record.checkUnitWords(); err != nil {
+			return nil, nil, err
+		}
 	}
 	hazards := append(c.placeHazards(h, env), h.hazards...)
 	if c.Strict && len(hazards) > 0 {
@@ -221,8 +224,11 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 	}
 	service, lost := c.serviceSpec(spec, record)
 	daemon, err := c.startService(ctx, h, service, file)
-	if err != nil && file != nil && !mayRunAfter(err) {
-		_ = file.discard()
+	if err != nil && !mayRunAfter(err) {
+		_ = record.dropIn().remove()
+		if file != nil {
+			_ = file.discard()
+		}
 	}
 	return daemon, lost, err
 }
@@ -464,6 +470,7 @@ func (p *Process) undo(file *pidFile, reason error) error {
 		if err := p.held.Stop(ctx, p.Record.Unit); err != nil {
 			return &Error{Op: "stop", Path: p.Record.Unit, Err: fmt.Errorf("%w, after: %w", err, reason)}
 		}
+		_ = p.Record.dropIn().remove()
 	}
 	if file != nil {
 		_ = file.discard()

@@ -128,12 +128,10 @@ func (c *Cmd) unitCommands(f *unitLines, r *Record) {
 		f.command("ExecStartPre", "/bin/sh", "-c", `[ -p "$0" ] || exec mkfifo -m 0600 -- "$0"`, r.Console)
 	}
 	path, args := r.Path, r.Command
-	switch {
-	case r.Console != "":
+	if r.Console != "" {
 		path, args = throughConsole(r.Console, path, args)
-	case !executableInUnit(path):
-		path, args = "/bin/sh", append([]string{"sh", "-c", `exec "$0" "$@"`, path}, args[1:]...)
 	}
+	path, args = throughShell(path, args)
 	if filepath.Base(args[0]) == filepath.Base(path) && !strings.Contains(path, "$") {
 		f.command("ExecStart", path, args[1:]...)
 	} else {

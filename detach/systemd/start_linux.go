@@ -138,7 +138,11 @@ func (c *conn) properties(ctx context.Context, s *service.Spec) ([]sd.Property, 
 	}
 	set("OOMPolicy", "continue")
 	set("TimeoutStartUSec", uint64(startTimeout/time.Microsecond))
-	set("ExecStartEx", []command{{s.Path, s.Args, []string{"no-env-expand"}}})
+	if s.PlainWords() {
+		set("ExecStart", []plainCommand{{Path: s.Path, Args: s.Args}})
+	} else { // systemd 252 does not read this one again after a daemon-reload
+		set("ExecStartEx", []command{{s.Path, s.Args, []string{"no-env-expand"}}})
+	}
 	set("WorkingDirectory", s.Dir)
 	set("UMask", uint32(s.Umask))
 	set("IgnoreSIGPIPE", false)
@@ -181,6 +185,13 @@ type command struct {
 	Path  string
 	Args  []string
 	Flags []string
+}
+
+// plainCommand is an entry of ExecStart, in which variables are expanded.
+type plainCommand struct {
+	Path          string
+	Args          []string
+	IgnoreFailure bool
 }
 
 // unwanted are the variables that systemd would set beside those of env.

@@ -6,6 +6,8 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -33,6 +35,21 @@ type Spec struct {
 
 	// Properties are what else the unit is to have, as D-Bus has them.
 	Properties []Property
+}
+
+// PlainWords tells whether every version of systemd reads the command again as it
+// has written it.
+func (s *Spec) PlainWords() bool {
+	if strings.ContainsFunc(s.Path, func(r rune) bool { return r == ' ' || !isPlain(r) }) {
+		return false
+	}
+	return !slices.ContainsFunc(s.Args, func(word string) bool {
+		return strings.ContainsFunc(word, func(r rune) bool { return !isPlain(r) })
+	})
+}
+
+func isPlain(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@+=:,./- ", r)
 }
 
 // Limit is a resource limit, see setrlimit(2).
