@@ -204,6 +204,7 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 		Properties:  c.supervision(),
 	}
 	if s.Supervised {
+		s.Properties = append(s.Properties, service.Property{Name: "StartLimitIntervalUSec", Value: uint64(0)}) // it is never given up
 		superviseFiles(s, r)
 	}
 	if adj, err := oomScoreAdj("/proc/self"); err == nil {

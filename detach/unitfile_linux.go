@@ -38,6 +38,9 @@ func (c *Cmd) unitFile(env UnitEnv) (string, error) {
 	f := &unitLines{}
 	f.section("Unit")
 	f.expanded("Description", strings.TrimPrefix(description(r.Command), "detach: "))
+	if c.Restart != RestartNo {
+		f.plain("StartLimitIntervalSec", "0") // it is never given up
+	}
 	f.section("Service")
 	c.unitCommands(f, &r)
 	c.unitStart(f)

@@ -113,6 +113,35 @@ done
 	}
 }
 
+// A server that ends until its database is there is started again for as long as
+// that takes.
+func TestSystemdRestartGoesOn(t *testing.T) {
+	got := inSections(t, lab.Systemd, reloadFunctions+unitFunctions+`
+mkdir /run/w; cd /run/w
+old=$("$D" --restart on-failure -p p.pid -- sleep 72003) || exit
+name=$(sed -n 's/.*"unit": "\(.*\)",/\1/p' p.pid.json)
+# So that the test does not take a second for each.
+mkdir -p /run/systemd/system/$name.d; printf '[Service]\nRestartSec=0\n' >/run/systemd/system/$name.d/soon.conf; systemctl daemon-reload
+say often; for n in 1 2 3 4 5 6 7 8 9; do kill -9 $old; again $old p.pid; old=$new; done; "$D" status p.pid | grep -o running
+say stop; "$D" stop -q p.pid; echo $?
+say theirs; ls /run/systemd/system/$name.d; rm -r /run/systemd/system/$name.d
+say left; left 72003
+say unit; unit server --restart on-failure -- sleep 72004
+printf '[Service]\nRestartSec=0\n' >soon; mkdir /run/systemd/system/server.service.d; cp soon /run/systemd/system/server.service.d/soon.conf; systemctl daemon-reload
+systemctl start server; old=$(systemctl show -P MainPID server)
+for n in 1 2 3 4 5 6 7 8 9; do
+	kill -9 $old
+	until new=$(systemctl show -P MainPID server) && [ $new != 0 ] && [ $new != $old ]; do ! systemctl is-failed server || exit; sleep .02; done; old=$new
+done
+systemctl is-active server
+`)
+	require.Equal(t, "running", got["often"])
+	require.Equal(t, "0", got["stop"])
+	require.Equal(t, "soon.conf", got["theirs"])
+	require.Empty(t, got["left"])
+	require.Equal(t, "active", got["unit"])
+}
+
 // What tells systemd the command is there as long as the unit of it, or is gone
 // with the next look or start.
 func TestSystemdDropIn(t *testing.T) {
