@@ -14,6 +14,10 @@ import (
 // also what Stop has, from the end of the program, to call that off.
 const restartPause = time.Second
 
+// minWatchdog is the shortest time that is of use. systemd takes what is less
+// than a microsecond for never.
+const minWatchdog = time.Millisecond
+
 // supervised tells whether systemd is to look after the daemon.
 func (c *Cmd) supervised() bool { return c.Restart != RestartNo || c.Watchdog != 0 }
 
@@ -24,8 +28,8 @@ func (c *Cmd) checkSupervision() error {
 	default:
 		return &Error{Op: "restart", Path: string(c.Restart), Err: unix.EINVAL}
 	}
-	if c.Watchdog < 0 {
-		return &Error{Op: "watchdog", Path: c.Watchdog.String(), Err: unix.EINVAL}
+	if c.Watchdog < 0 || c.Watchdog > 0 && c.Watchdog < minWatchdog {
+		return &Error{Op: "watchdog", Path: c.Watchdog.String(), Err: invalidError("is to be " + minWatchdog.String() + " or more, or 0 for never")}
 	}
 	if c.supervised() && c.Via != ViaAuto && c.Via != ViaSystemd {
 		e := &Error{Op: "restart", Path: string(c.Restart), Err: ErrNotSupervised}
