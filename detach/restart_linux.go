@@ -41,13 +41,13 @@ func (c *Cmd) checkSupervision() error {
 	return nil
 }
 
-// checkSocket refuses two sockets in one variable.
-func (c *Cmd) checkSocket() error {
-	if c.Watchdog > 0 && c.Ready.wantsNotify() {
-		return &Error{Op: "watchdog", Path: c.Watchdog.String(), Err: invalidError("goes with no readiness by notification: that is another socket")}
-	}
-	return nil
-}
+// notifiesSystemd tells whether readiness by notification is systemd's to await:
+// NOTIFY_SOCKET is one variable, and a process that is started again has it too.
+func (c *Cmd) notifiesSystemd() bool { return c.supervised() && c.Ready.wantsNotify() }
+
+// restartGrace is how much longer systemd waits for READY=1 than Start, so that
+// it is Start that tells.
+const restartGrace = 10 * time.Second
 
 // supervision are the properties of the unit.
 func (c *Cmd) supervision() []service.Property {
@@ -57,10 +57,11 @@ func (c *Cmd) supervision() []service.Property {
 			service.Property{Name: "Restart", Value: string(c.Restart)},
 			service.Property{Name: "RestartUSec", Value: uint64(restartPause / time.Microsecond)})
 	}
+	if c.Watchdog > 0 || c.notifiesSystemd() {
+		list = append(list, service.Property{Name: "NotifyAccess", Value: "all"})
+	}
 	if c.Watchdog > 0 {
-		list = append(list,
-			service.Property{Name: "NotifyAccess", Value: "all"},
-			service.Property{Name: "WatchdogUSec", Value: uint64(c.Watchdog / time.Microsecond)})
+		list = append(list, service.Property{Name: "WatchdogUSec", Value: uint64(c.Watchdog / time.Microsecond)})
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -201,7 +202,11 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) (*service.Spec, []Ha
 		Limits:      limits(),
 		Supervised:  c.Restart != RestartNo,
 		Watched:     c.Watchdog > 0,
+		Notifies:    c.notifiesSystemd(),
 		Properties:  c.supervision(),
+	}
+	if s.Notifies && !c.Ready.Keep {
+		s.StartTimeout = cmp.Or(max(c.Ready.Timeout, 0), readyTimeout) + restartGrace
 	}
 	if s.Supervised {
 		s.Properties = append(s.Properties, service.Property{Name: "StartLimitIntervalUSec", Value: uint64(0)}) // it is never given up
@@ -400,7 +405,7 @@ func (r *Record) complete(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
-		case u.Active == "active" && u.PID > 0:
+		case u.Runs():
 			pidfd, stat, _, err := openAlive(u.PID, nil)
 			if err != nil {
 				return err

@@ -28,10 +28,7 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if err := c.checkSocket(); err != nil {
-		return nil, err
-	}
-	ready, err := c.Ready.prepare()
+	ready, err := c.Ready.prepare(c.notifiesSystemd())
 	if err != nil {
 		return nil, err
 	}

@@ -156,7 +156,7 @@ func (c *Cmd) unitCommands(f *unitLines, r *Record) {
 func (c *Cmd) unitStart(f *unitLines) {
 	if c.Ready.wantsNotify() {
 		f.plain("Type", "notify")
-		if c.Watchdog == 0 { // which says it too
+		if !c.supervised() { // which says it too
 			f.plain("NotifyAccess", "all")
 		}
 		f.plain("TimeoutStartSec", span(cmp.Or(c.Ready.Timeout, readyTimeout)))
