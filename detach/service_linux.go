@@ -407,6 +407,9 @@ func (r *Record) complete(ctx context.Context) error {
 			return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
 		case u.Runs():
 			pidfd, stat, _, err := openAlive(u.PID, nil)
+			if err == ErrExited { // which systemd is about to see
+				break
+			}
 			if err != nil {
 				return err
 			}
