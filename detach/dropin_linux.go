@@ -210,8 +210,8 @@ func (d dropIn) removeFrom(parent, dir int) error {
 	return err
 }
 
-// removeUnused is for a daemon that has been found to have ended, and is not on
-// record any more or is not started again.
+// removeUnused is for a daemon that has been found to have ended, and may be that
+// for good.
 func (n named) removeUnused(ctx context.Context) {
 	if n.pidFile == "" || n.record == nil || !n.record.dropIn().exists() {
 		return

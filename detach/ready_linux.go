@@ -103,11 +103,14 @@ func (w *readying) started() {
 
 // environ adds what the daemon has to know.
 func (w *readying) environ(env []string) []string {
-	if w.socket == nil {
+	if w.socket == nil && !w.bySystemd {
 		return env
 	}
 	const name = "NOTIFY_SOCKET="
 	env = slices.DeleteFunc(slices.Clone(env), func(entry string) bool { return len(entry) >= len(name) && entry[:len(name)] == name })
+	if w.bySystemd { // which adds its own
+		return env
+	}
 	return append(env, name+w.socket.name)
 }
 

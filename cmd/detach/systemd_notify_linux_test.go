@@ -29,7 +29,7 @@ END
 up() { until [ "$(grep -cs ^up log)" = $1 ]; do "$D" status p.pid >/dev/null 2>&1 || [ ! -s failed ] || exit; sleep .02; done; }
 for flags in '--watchdog 1s' '--restart always' '--restart always --watchdog 1s'; do
 	say $flags
-	rm -f go; ("$D" $flags --ready notify -o log -p p.pid -- python3 say.py STATUS=half READY=1 >out 2>&1; echo $? >failed; cat out failed >result) & starter=$!
+	rm -f go; ("$D" $flags --ready notify -E NOTIFY_SOCKET=/run/w/nobody -o log -p p.pid -- python3 say.py STATUS=half READY=1 >out 2>&1; echo $? >failed; cat out failed >result) & starter=$!
 	up 1; "$D" status p.pid | grep -o starting
 	"$D" -p other.pid -- sleep 73002 >/dev/null; "$D" stop -q other.pid; echo other
 	"$D" -p p.pid -- sleep 73002 2>&1 | grep -o 'already running'

@@ -1,10 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/detachkit/detach/detach"
 	"github.com/detachkit/detach/detach/lab"
 )
 
@@ -91,4 +98,33 @@ done
 		require.Equal(t, "1\npanel\n3\npanel\n3\nsame\n0\n0", got["user, "+by], by)
 		require.Empty(t, got["user, "+by+" left"], by)
 	}
+}
+
+var _ = lab.Helper("kill-restarted", func([]string) error {
+	cmd := detach.Command("sleep", lab.Mark(), "0")
+	cmd.Restart, cmd.PIDFile = detach.RestartAlways, "/run/x.pid"
+	p, err := cmd.Start(context.Background())
+	if err != nil {
+		return err
+	}
+	if err = p.Kill(context.Background()); err != nil {
+		return err
+	}
+	left, globErr := filepath.Glob("/run/x.pid*")
+	units, err := exec.Command("systemctl", "list-units", "--all", "--plain", "--no-legend", "detach-*").CombinedOutput()
+	if err = errors.Join(globErr, err); err != nil || len(left)+len(units) > 0 {
+		return fmt.Errorf("left: %q, %s (%w)", left, units, err)
+	}
+	fmt.Fprintln(os.Stdout, "killed")
+	return nil
+})
+
+// Kill means it too.
+func TestSystemdRestartKilled(t *testing.T) {
+	helper := lab.HelperCommand(t, "kill-restarted")
+	cmd := lab.Systemd(t, helper.Args...)
+	cmd.Env, cmd.Dir = helper.Env, "/"
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, "killed\n", string(out))
 }
