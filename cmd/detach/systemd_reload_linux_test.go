@@ -131,7 +131,7 @@ printf '[Service]\nRestartSec=0\n' >soon; mkdir /run/systemd/system/server.servi
 systemctl start server; old=$(systemctl show -P MainPID server)
 for n in 1 2 3 4 5 6 7 8 9; do
 	kill -9 $old
-	until new=$(systemctl show -P MainPID server) && [ $new != 0 ] && [ $new != $old ]; do ! systemctl is-failed server || exit; sleep .02; done; old=$new
+	until new=$(systemctl show -P MainPID server) && [ $new != 0 ] && [ $new != $old ]; do ! systemctl is-failed -q server || exit; sleep .02; done; old=$new
 done
 systemctl is-active server
 `)
