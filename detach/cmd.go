@@ -85,14 +85,18 @@ type Cmd struct {
 	// Limits are what it may use.
 	Limits Limits
 
-	// Restart has systemd start the program again when it has ended. It needs
-	// ViaSystemd, which ViaAuto then is; with the others Start fails.
+	// Restart has systemd start the program again, a second after it has ended and
+	// as often as it takes. It needs ViaSystemd, which ViaAuto then is; with the
+	// others Start fails. For a command with odd words there is a file
+	// exec.conf in a folder of the unit's name in /run/systemd/system (of a user
+	// in systemd/user below the runtime folder), until the daemon has been
+	// stopped.
 	Restart Restart
 
 	// Watchdog has systemd end the program, and start it again if Restart is
 	// not empty, when it has not sent WATCHDOG=1 to $NOTIFY_SOCKET for so long,
-	// see sd_watchdog_enabled(3). Zero is never. It needs systemd as Restart
-	// does, and excludes Notify, which is another socket.
+	// see sd_watchdog_enabled(3). Zero is never, and the shortest is a
+	// millisecond. It needs systemd as Restart does.
 	Watchdog time.Duration
 
 	// Strict makes every Hazard that Outlook tells an error, a *HazardError,

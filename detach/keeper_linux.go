@@ -134,5 +134,8 @@ func (p *Process) forget(ctx context.Context) {
 	// Of another daemon, by now, is what runs there.
 	if u, err := m.Look(ctx, p.Record.Unit); err == nil && (u.Gone() || u.PID == p.PID || p.Record.Restart != RestartNo || u.PID == 0 && u.Active == "active") {
 		_ = m.Stop(ctx, p.Record.Unit)
+		if p.pidFile == "" { // else that is done with the lock on it
+			_ = p.Record.dropIn().remove()
+		}
 	}
 }

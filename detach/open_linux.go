@@ -39,6 +39,8 @@ func open(path string) (*Process, error) {
 			if pidfd, stat, known, err = openAlive(named.pid, &named.record.Identity); err == nil {
 				named.adopt(was)
 			}
+		} else if err == ErrExited {
+			named.removeUnused(context.Background())
 		}
 	}
 	if err != nil {

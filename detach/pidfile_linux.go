@@ -208,6 +208,7 @@ func (f *pidFile) claim(ctx context.Context) error {
 		was := record.Identity
 		switch err := record.complete(ctx); {
 		case err == ErrExited:
+			_ = record.dropIn().remove()
 			return nil
 		case err != nil:
 			return &Error{Op: "look at", Path: f.path, Err: err}
@@ -252,6 +253,9 @@ func (f *pidFile) claim(ctx context.Context) error {
 		return &Error{Op: "start with", Path: f.path, Err: &RunningError{PID: pid, Left: left}}
 	}
 	record.removeCgroup(ctx, 0) // the new one may have the same
+	if record.Restart != RestartNo {
+		_ = record.dropIn().remove() // the new one may be a fork
+	}
 	return nil
 }
 
@@ -401,6 +405,9 @@ func removePIDFile(ctx context.Context, path string, r Record) error {
 	}
 	if err != nil || !same {
 		return err
+	}
+	if r.Restart != RestartNo {
+		_ = r.dropIn().remove()
 	}
 	// What a start that was killed had prepared: the lock says it is nobody's.
 	for _, name := range []string{f.tempName(), f.nextName()} {

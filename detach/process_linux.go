@@ -137,6 +137,9 @@ func (p *Process) kill(ctx context.Context) error {
 	if _, err := p.Wait(ctx); err != nil {
 		return err
 	}
+	if p.Record.Restart != RestartNo {
+		p.forget(ctx) // it must not be started again
+	}
 	p.Record.removeCgroup(ctx, 0)
 	return removePIDFile(ctx, p.pidFile, p.Record)
 }

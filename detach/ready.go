@@ -61,6 +61,12 @@ type Alive time.Duration
 // daemon, has sent READY=1 to the socket in NOTIFY_SOCKET, see sd_notify(3).
 // ERRNO= means that it has failed, and EXTEND_TIMEOUT_USEC= extends the
 // timeout.
+//
+// With Cmd.Restart or Cmd.Watchdog the socket is systemd's, for each process that
+// is started again too. Any process of the unit may send there, and
+// EXTEND_TIMEOUT_USEC= does not extend the timeout of Start. A process that was
+// started again has ten seconds longer than that, or for ever with Keep, before
+// systemd ends it.
 type Notify struct{}
 
 // NotifyFD holds when a newline has been written to this descriptor, which is

@@ -33,13 +33,14 @@ type readying struct {
 	reason    string
 	closed    time.Time // when the pipe was closed without a newline
 	notified  bool
+	bySystemd bool // is notified, and not socket
 	newline   bool
 	matched   map[string]bool // LogLine that was there
 }
 
 // prepare makes what the conditions need and the daemon inherits.
-func (r *Ready) prepare() (_ *readying, err error) {
-	w := &readying{Ready: *r, read: -1, write: -1, waiting: slices.Clone(r.When), matched: map[string]bool{}}
+func (r *Ready) prepare(bySystemd bool) (_ *readying, err error) {
+	w := &readying{Ready: *r, read: -1, write: -1, waiting: slices.Clone(r.When), matched: map[string]bool{}, bySystemd: bySystemd}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -48,6 +49,9 @@ func (r *Ready) prepare() (_ *readying, err error) {
 	for _, c := range r.When {
 		switch c := c.(type) {
 		case Notify:
+			if bySystemd {
+				break
+			}
 			if w.socket, err = newNotifySocket(); err != nil {
 				return nil, &Error{Op: "ready", Path: c.String(), Err: err}
 			}
@@ -99,11 +103,14 @@ func (w *readying) started() {
 
 // environ adds what the daemon has to know.
 func (w *readying) environ(env []string) []string {
-	if w.socket == nil {
+	if w.socket == nil && !w.bySystemd {
 		return env
 	}
 	const name = "NOTIFY_SOCKET="
 	env = slices.DeleteFunc(slices.Clone(env), func(entry string) bool { return len(entry) >= len(name) && entry[:len(name)] == name })
+	if w.bySystemd { // which adds its own
+		return env
+	}
 	return append(env, name+w.socket.name)
 }
 
@@ -169,6 +176,10 @@ func (w *readying) until(now time.Time, pause time.Duration) time.Duration {
 			wait = min(wait, w.began.Add(time.Duration(c)).Sub(now))
 		case TCP, LogLine:
 			wait = min(wait, pause)
+		case Notify:
+			if w.bySystemd {
+				wait = min(wait, pause)
+			}
 		}
 	}
 	return max(wait, 0)
@@ -193,6 +204,9 @@ func (w *readying) sleep(p *Process, wake *wake, wait time.Duration) {
 // means that the daemon has failed.
 func (w *readying) look(ctx context.Context, p *Process) error {
 	if err := w.lookAtMessages(p); err != nil {
+		return err
+	}
+	if err := w.lookAtUnit(ctx, p); err != nil {
 		return err
 	}
 	w.lookAtPipe()
@@ -235,11 +249,7 @@ func (w *readying) lookAtMessages(p *Process) error {
 			w.status = n.status
 		}
 		if n.errno != 0 {
-			w.reason = n.errno.Error()
-			if w.status != "" {
-				w.reason = w.status + ": " + w.reason
-			}
-			return ErrFailed
+			return w.refused(n.errno)
 		}
 		if n.extend > 0 {
 			w.extend(n.extend)
@@ -247,6 +257,37 @@ func (w *readying) lookAtMessages(p *Process) error {
 		w.notified = w.notified || n.ready
 	}
 	return nil
+}
+
+// lookAtUnit asks systemd what the daemon has told it.
+func (w *readying) lookAtUnit(ctx context.Context, p *Process) error {
+	if !w.bySystemd || w.notified || p.held == nil {
+		return nil
+	}
+	u, err := p.held.Look(ctx, p.Record.Unit)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.reason = err.Error()
+		}
+		return nil
+	}
+	if u.Text != "" {
+		w.status = u.Text
+	}
+	if u.Errno > 0 {
+		return w.refused(unix.Errno(u.Errno))
+	}
+	w.notified = u.Active == "active" && u.PID == p.PID
+	return nil
+}
+
+// refused is for a daemon that has said that it failed.
+func (w *readying) refused(errno unix.Errno) error {
+	w.reason = errno.Error()
+	if w.status != "" {
+		w.reason = w.status + ": " + w.reason
+	}
+	return ErrFailed
 }
 
 // extend lets the daemon have at least so long from now on.

@@ -1,7 +1,7 @@
 package detach
 
 // Restart is when a program that has ended is started again, by systemd: see
-// Restart= in systemd.service(5). Stop ends that too.
+// Restart= in systemd.service(5). Stop and Kill end that too.
 type Restart string
 
 const (

@@ -14,6 +14,10 @@ import (
 // also what Stop has, from the end of the program, to call that off.
 const restartPause = time.Second
 
+// minWatchdog is the shortest time that is of use. systemd takes what is less
+// than a microsecond for never.
+const minWatchdog = time.Millisecond
+
 // supervised tells whether systemd is to look after the daemon.
 func (c *Cmd) supervised() bool { return c.Restart != RestartNo || c.Watchdog != 0 }
 
@@ -24,8 +28,8 @@ func (c *Cmd) checkSupervision() error {
 	default:
 		return &Error{Op: "restart", Path: string(c.Restart), Err: unix.EINVAL}
 	}
-	if c.Watchdog < 0 {
-		return &Error{Op: "watchdog", Path: c.Watchdog.String(), Err: unix.EINVAL}
+	if c.Watchdog < 0 || c.Watchdog > 0 && c.Watchdog < minWatchdog {
+		return &Error{Op: "watchdog", Path: c.Watchdog.String(), Err: invalidError("is to be " + minWatchdog.String() + " or more, or 0 for never")}
 	}
 	if c.supervised() && c.Via != ViaAuto && c.Via != ViaSystemd {
 		e := &Error{Op: "restart", Path: string(c.Restart), Err: ErrNotSupervised}
@@ -37,13 +41,13 @@ func (c *Cmd) checkSupervision() error {
 	return nil
 }
 
-// checkSocket refuses two sockets in one variable.
-func (c *Cmd) checkSocket() error {
-	if c.Watchdog > 0 && c.Ready.wantsNotify() {
-		return &Error{Op: "watchdog", Path: c.Watchdog.String(), Err: invalidError("goes with no readiness by notification: that is another socket")}
-	}
-	return nil
-}
+// notifiesSystemd tells whether readiness by notification is systemd's to await:
+// NOTIFY_SOCKET is one variable, and a process that is started again has it too.
+func (c *Cmd) notifiesSystemd() bool { return c.supervised() && c.Ready.wantsNotify() }
+
+// restartGrace is how much longer systemd waits for READY=1 than Start, so that
+// it is Start that tells.
+const restartGrace = 10 * time.Second
 
 // supervision are the properties of the unit.
 func (c *Cmd) supervision() []service.Property {
@@ -53,10 +57,11 @@ func (c *Cmd) supervision() []service.Property {
 			service.Property{Name: "Restart", Value: string(c.Restart)},
 			service.Property{Name: "RestartUSec", Value: uint64(restartPause / time.Microsecond)})
 	}
+	if c.Watchdog > 0 || c.notifiesSystemd() {
+		list = append(list, service.Property{Name: "NotifyAccess", Value: "all"})
+	}
 	if c.Watchdog > 0 {
-		list = append(list,
-			service.Property{Name: "NotifyAccess", Value: "all"},
-			service.Property{Name: "WatchdogUSec", Value: uint64(c.Watchdog / time.Microsecond)})
+		list = append(list, service.Property{Name: "WatchdogUSec", Value: uint64(c.Watchdog / time.Microsecond)})
 	}
 	return list
 }
@@ -65,6 +70,20 @@ func (c *Cmd) supervision() []service.Property {
 // opens a FIFO for reading only, which is at its end with the last writer.
 func throughConsole(console, path string, args []string) (shell string, all []string) {
 	return "/bin/sh", append([]string{"sh", "-c", `exec <>"$0" && exec "$@"`, console, path}, args[1:]...)
+}
+
+// checkUnitWords refuses paths that are lost when systemd reads the unit again.
+func (r *Record) checkUnitWords() error {
+	if r.Restart == RestartNo {
+		return nil
+	}
+	f := &unitLines{}
+	for _, l := range [][2]string{{"WorkingDirectory", r.Dir}, {"StandardInput", r.Stdin}, {"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}} {
+		if l[1] != "" {
+			f.path(l[0], "", l[1])
+		}
+	}
+	return f.err
 }
 
 // superviseFiles names the files of standard input, output and error, which

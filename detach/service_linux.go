@@ -220,9 +220,14 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) *service.Spec {
 		Limits:      limits(),
 		Supervised:  c.Restart != RestartNo,
 		Watched:     c.Watchdog > 0,
+		Notifies:    c.notifiesSystemd(),
 		Properties:  c.supervision(),
 	}
+	if s.Notifies && !c.Ready.Keep {
+		s.StartTimeout = cmp.Or(max(c.Ready.Timeout, 0), readyTimeout) + restartGrace
+	}
 	if s.Supervised {
+		s.Properties = append(s.Properties, service.Property{Name: "StartLimitIntervalUSec", Value: uint64(0)}) // it is never given up
 		superviseFiles(s, r)
 	}
 	if adj, err := oomScoreAdj("/proc/self"); err == nil {
@@ -248,8 +253,13 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) *service.Spec {
 // mayForkAfter tells so leaves the way open to start it otherwise.
 func (c *Cmd) startService(ctx context.Context, h *holding, spec *service.Spec, file *pidFile) (doublefork.Process, error) {
 	deadline := time.Now().Add(namePatience)
+	drop := dropIn{spec.Unit, h.user}
 	for {
-		pid, err := h.manager.Start(ctx, spec)
+		var pid int
+		err := drop.place(ctx, h.manager, spec)
+		if err == nil {
+			pid, err = h.manager.Start(ctx, spec)
+		}
 		if err == service.ErrExists && time.Now().Before(deadline) && ctx.Err() == nil {
 			err = c.clearUnit(ctx, h.manager, spec.Unit)
 			if err == nil {
@@ -328,7 +338,10 @@ func (c *Cmd) clearUnit(ctx context.Context, m service.Manager, unit string) err
 func (c *Cmd) serviceError(spec *service.Spec, err error) error {
 	var running *RunningError
 	var failed *service.FailedError
+	var e *Error
 	switch {
+	case errors.As(err, &e):
+		return e
 	case errors.As(err, &running):
 		return &Error{Op: "start with", Path: c.resolve(c.PIDFile), Err: running}
 	case errors.As(err, &failed) && failed.Result == "failed":
@@ -441,10 +454,10 @@ func (r *Record) complete(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
-		case u.Active == "active" && u.PID > 0:
+		case u.Runs():
 			pidfd, stat, err := openInUnit(u.PID, r.Unit)
-			if err == ErrExited {
-				return err
+			if err == ErrExited { // which systemd is about to see
+				break
 			}
 			if err != nil {
 				return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)

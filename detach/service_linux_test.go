@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/detachkit/detach/detach/internal/proc"
 	"github.com/detachkit/detach/detach/internal/service"
 	"github.com/detachkit/detach/detach/lab"
 )
@@ -259,4 +261,67 @@ func TestPlaceOf(t *testing.T) {
 	} {
 		require.Equal(t, want, placeOf(path), path)
 	}
+}
+
+// The main process of a unit may be anywhere by what it has told systemd. It is
+// the daemon only if it is in the unit.
+func TestRestartedElsewhere(t *testing.T) {
+	stranger := exec.Command("sleep", "1000")
+	require.NoError(t, stranger.Start())
+	t.Cleanup(func() {
+		_ = stranger.Process.Kill()
+		_ = stranger.Wait()
+	})
+	dir := t.TempDir()
+	cmd := Command("sleep", "1000")
+	cmd.Dir, cmd.PIDFile, cmd.Via = dir, "x.pid", ViaFork
+	p, err := cmd.Start(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, p.Signal(unix.SIGKILL))
+	_, err = p.Wait(t.Context())
+	require.NoError(t, err)
+	record := p.Record
+	record.Via, record.Unit, record.Restart = ViaSystemd, "detach-x-0123456789abcdef.service", RestartAlways
+	data, err := record.encode()
+	require.NoError(t, err)
+	path := filepath.Join(dir, "x.pid")
+	require.NoError(t, os.WriteFile(path+".json", data, 0o644))
+	asked(t, &stubborn{unit: service.Unit{Active: "active", PID: stranger.Process.Pid}})
+	_, err = Open(path)
+	require.ErrorIs(t, err, ErrExited)
+	named, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, strconv.Itoa(p.PID)+"\n", string(named))
+}
+
+// restarting is a service manager whose unit is as in the first of a list, then as
+// in the next.
+type restarting struct {
+	stubborn
+	units []service.Unit
+}
+
+func (s *restarting) Connect(context.Context, int) (service.Manager, error) { return s, nil }
+func (s *restarting) Look(context.Context, string) (service.Unit, error) {
+	u := s.units[0]
+	if len(s.units) > 1 {
+		s.units = s.units[1:]
+	}
+	return u, nil
+}
+
+// Between the end of a process and its next one systemd may still name the first.
+func TestRestartedMeanwhile(t *testing.T) {
+	ended := exec.Command("true")
+	require.NoError(t, ended.Run())
+	m := &restarting{units: []service.Unit{
+		{Active: "active", PID: ended.Process.Pid}, {Active: "activating"}, {Active: "active", PID: os.Getpid()},
+	}}
+	service.Register(m)
+	t.Cleanup(func() { service.Unregister() })
+	boot, err := proc.BootID()
+	require.NoError(t, err)
+	r := Record{Identity: Identity{BootID: boot}, Unit: "detach-x-0123456789abcdef.service"}
+	require.NoError(t, r.complete(t.Context()))
+	require.Equal(t, os.Getpid(), r.PID)
 }

@@ -28,10 +28,7 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if err := c.checkSocket(); err != nil {
-		return nil, err
-	}
-	ready, err := c.Ready.prepare()
+	ready, err := c.Ready.prepare(c.notifiesSystemd())
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +100,9 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 		} else if err != nil {
 			h.fork(err)
 			record.Via = ViaFork
+		}
+		if err := record.checkUnitWords(); err != nil {
+			return nil, nil, err
 		}
 	}
 	hazards := append(c.placeHazards(h, env), h.hazards...)
@@ -227,8 +227,11 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 	service := c.serviceSpec(spec, record)
 	service.Properties = append(service.Properties, h.sandbox.properties...)
 	daemon, err := c.startService(ctx, h, service, file)
-	if err != nil && file != nil && !mayRunAfter(err) {
-		_ = file.discard()
+	if err != nil && !mayRunAfter(err) {
+		_ = record.dropIn().remove()
+		if file != nil {
+			_ = file.discard()
+		}
 	}
 	return daemon, err
 }
@@ -482,6 +485,7 @@ func (p *Process) undo(file *pidFile, reason error) error {
 		if err := p.held.Stop(ctx, p.Record.Unit); err != nil {
 			return &Error{Op: "stop", Path: p.Record.Unit, Err: fmt.Errorf("%w, after: %w", err, reason)}
 		}
+		_ = p.Record.dropIn().remove()
 	}
 	if file != nil {
 		_ = file.discard()

@@ -114,6 +114,15 @@ func executableInUnit(path string) bool {
 	return !strings.ContainsAny(path, `"'\`) && !strings.ContainsFunc(path, isControl)
 }
 
+// throughShell has a shell execute what systemd does not take as the first word
+// of a command.
+func throughShell(path string, args []string) (string, []string) {
+	if executableInUnit(path) {
+		return path, args
+	}
+	return "/bin/sh", append([]string{"sh", "-c", `exec "$0" "$@"`, path}, args[1:]...)
+}
+
 // properties assigns what is a property of D-Bus elsewhere.
 func (f *unitLines) properties(list []service.Property) {
 	for _, p := range list {

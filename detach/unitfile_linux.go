@@ -38,6 +38,9 @@ func (c *Cmd) unitFile(env UnitEnv) (string, error) {
 	f := &unitLines{}
 	f.section("Unit")
 	f.expanded("Description", strings.TrimPrefix(description(r.Command), "detach: "))
+	if c.Restart != RestartNo {
+		f.plain("StartLimitIntervalSec", "0") // it is never given up
+	}
 	f.section("Service")
 	c.unitCommands(f, &r)
 	c.unitStart(f)
@@ -128,12 +131,10 @@ func (c *Cmd) unitCommands(f *unitLines, r *Record) {
 		f.command("ExecStartPre", "/bin/sh", "-c", `[ -p "$0" ] || exec mkfifo -m 0600 -- "$0"`, r.Console)
 	}
 	path, args := r.Path, r.Command
-	switch {
-	case r.Console != "":
+	if r.Console != "" {
 		path, args = throughConsole(r.Console, path, args)
-	case !executableInUnit(path):
-		path, args = "/bin/sh", append([]string{"sh", "-c", `exec "$0" "$@"`, path}, args[1:]...)
 	}
+	path, args = throughShell(path, args)
 	if filepath.Base(args[0]) == filepath.Base(path) && !strings.Contains(path, "$") {
 		f.command("ExecStart", path, args[1:]...)
 	} else {
@@ -155,7 +156,7 @@ func (c *Cmd) unitCommands(f *unitLines, r *Record) {
 func (c *Cmd) unitStart(f *unitLines) {
 	if c.Ready.wantsNotify() {
 		f.plain("Type", "notify")
-		if c.Watchdog == 0 { // which says it too
+		if !c.supervised() { // which says it too
 			f.plain("NotifyAccess", "all")
 		}
 		f.plain("TimeoutStartSec", span(cmp.Or(c.Ready.Timeout, readyTimeout)))

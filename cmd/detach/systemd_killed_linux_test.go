@@ -24,7 +24,19 @@ import (
 // systemd. Then another start, a double fork, either refuses because of the
 // daemon, or is the only one; stop ends what there is.
 var _ = lab.Helper("killed-starts", func(args []string) error {
-	bin, mark := args[0], lab.Mark()
+	bin, flags, mark := args[0], args[2:], lab.Mark()
+	program := "sleep"
+	if len(flags) > 0 { // one of which systemd is told by a drop-in
+		folder, err := os.MkdirTemp("/run", "odd")
+		if err != nil {
+			return err
+		}
+		program = filepath.Join(folder, "sl;eep")
+		if err := os.Symlink("/bin/sleep", program); err != nil {
+			return err
+		}
+	}
+	command := append(append([]string{"--via", "systemd"}, flags...), "-p", "x.pid", "--", program, mark)
 	starts, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
@@ -41,7 +53,7 @@ var _ = lab.Helper("killed-starts", func(args []string) error {
 	}
 	// How long a start takes here and now: the moments are chosen within.
 	begin := time.Now()
-	if out, err := detach(dir, "--via", "systemd", "-p", "x.pid", "--", "sleep", mark).CombinedOutput(); err != nil {
+	if out, err := detach(dir, command...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	span := time.Since(begin) * 3 / 2
@@ -50,7 +62,7 @@ var _ = lab.Helper("killed-starts", func(args []string) error {
 	}
 	var found, pending int
 	for range starts {
-		cmd := detach(dir, "--via", "systemd", "-p", "x.pid", "--", "sleep", mark)
+		cmd := detach(dir, command...)
 		if err := cmd.Start(); err != nil {
 			return err
 		}
@@ -68,20 +80,20 @@ var _ = lab.Helper("killed-starts", func(args []string) error {
 		case errors.As(err, &exit) && strings.Contains(string(out), "already running as PID "):
 			found++
 			named, err := os.ReadFile(filepath.Join(dir, "x.pid"))
-			pids, pgrepErr := exec.Command("pgrep", "-fx", "sleep "+mark).Output()
+			pids, pgrepErr := exec.Command("pgrep", "-fx", `\S*sl;?eep `+mark).Output()
 			if err != nil || pgrepErr != nil || string(named) != string(pids) {
 				return fmt.Errorf("the PID file names %q, and it is %q: %w", named, pids, errors.Join(err, pgrepErr))
 			}
 		default:
 			return fmt.Errorf("the next start: %w: %s", err, out)
 		}
-		if pids, err := exec.Command("pgrep", "-fx", "sleep "+mark).Output(); err != nil || len(strings.Fields(string(pids))) != 1 {
+		if pids, err := exec.Command("pgrep", "-fx", `\S*sl;?eep `+mark).Output(); err != nil || len(strings.Fields(string(pids))) != 1 {
 			return fmt.Errorf("it runs as %q, %s", pids, out)
 		}
 		if out, err := detach(dir, "stop", "x.pid").CombinedOutput(); err != nil {
 			return fmt.Errorf("stop: %w: %s", err, out)
 		}
-		if pids, err := exec.Command("pgrep", "-fx", "sleep "+mark).Output(); err == nil {
+		if pids, err := exec.Command("pgrep", "-fx", `\S*sl;?eep `+mark).Output(); err == nil {
 			return fmt.Errorf("stop has left %q", pids)
 		}
 	}
@@ -95,24 +107,36 @@ var _ = lab.Helper("killed-starts", func(args []string) error {
 	if err != nil || len(units) > 0 {
 		return fmt.Errorf("left: %s, %w", units, err)
 	}
+	if dropIns, err := filepath.Glob("/run/systemd/system/detach-*"); err != nil || len(dropIns) > 0 {
+		return fmt.Errorf("left: %q, %w", dropIns, err)
+	}
 	fmt.Printf("%d found, %d pending\n", found, pending)
 	return nil
 })
 
 // SIGKILL at any moment of a start by systemd leaves no daemon that the next
-// start or a stop does not find.
+// start or a stop does not find, and nothing else.
 func TestSystemdKilledAtAnyMoment(t *testing.T) {
-	const starts = 200
-	helper := lab.HelperCommand(t, "killed-starts", lab.Bin(t, "detach"), strconv.Itoa(starts))
-	cmd := lab.Systemd(t, helper.Args...)
-	cmd.Env, cmd.Dir = helper.Env, "/"
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	t.Logf("%s", out)
-	var found, pending int
-	_, err = fmt.Sscanf(string(out), "%d found, %d pending", &found, &pending)
-	require.NoError(t, err, "%s", out)
-	require.NotZero(t, found, "every one was killed too early to tell")
-	require.NotEqual(t, starts, found, "every one was killed too late to tell")
-	require.NotZero(t, pending, "none was killed while systemd was at it")
+	for name, c := range map[string]struct {
+		starts int
+		flags  []string
+	}{
+		"once":    {200, nil},
+		"restart": {50, []string{"--restart", "always"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			helper := lab.HelperCommand(t, "killed-starts", append([]string{lab.Bin(t, "detach"), strconv.Itoa(c.starts)}, c.flags...)...)
+			cmd := lab.Systemd(t, helper.Args...)
+			cmd.Env, cmd.Dir = helper.Env, "/"
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			t.Logf("%s", out)
+			var found, pending int
+			_, err = fmt.Sscanf(string(out), "%d found, %d pending", &found, &pending)
+			require.NoError(t, err, "%s", out)
+			require.NotZero(t, found, "every one was killed too early to tell")
+			require.NotEqual(t, c.starts, found, "every one was killed too late to tell")
+			require.NotZero(t, pending, "none was killed while systemd was at it")
+		})
+	}
 }

@@ -1,10 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/detachkit/detach/detach"
 	"github.com/detachkit/detach/detach/lab"
 )
 
@@ -49,4 +56,75 @@ true
 	require.Equal(t, "dead\nuntouched", got["not stolen"])
 	require.Equal(t, "bitten\n0", got["watchdog"])
 	require.Regexp(t, `^detach: restart always: nobody looks after a double fork\nhint: .*--via systemd.*\ndetach: watchdog 1s: nobody looks after a double fork\nhint: .*$`, got["fork"])
+}
+
+// Another user's is started again as that user; a user's own systemd does it too,
+// across a daemon-reload, and root can stop that.
+func TestSystemdRestartOfUsers(t *testing.T) {
+	got := inSections(t, lab.UnifiedSystemd, reloadFunctions+`
+useradd -m -u 4711 panel
+mkdir -m 777 /run/w; cd /run/w
+who() { stat -c %U /proc/$1; grep -c -e '^HOME=/home/panel$' -e '^USER=panel$' -e '^ODD=a "b" [$]c$' <<END
+$(tr '\0' '\n' </proc/$1/environ)
+END
+grep -E '^(Uid|Gid|Groups|Cap(Prm|Eff|Amb))' /proc/$1/status >$2; grep 'open files' /proc/$1/limits >>$2; readlink /proc/$1/fd/[012] >>$2; tr '\0' ' ' </proc/$1/cmdline >>$2; }
+export ODD='a "b" $c'
+cat >start <<'END' # systemd-run would expand the words
+"$@" --restart always --rlimit nofile=100:200 -o log --console in -p p.pid -- sh -c 'read line && echo "$line" "$0"; exec sleep 74001' '$x;'
+END
+say root; old=$(sh start "$D" --user panel) || exit
+who $old was; systemctl daemon-reload; kill -9 $old; again $old p.pid; who $new is; cmp was is && echo same
+"$D" send p.pid hello; until grep -q 'hello [$]x;' log; do "$D" status p.pid >/dev/null || exit; sleep .02; done
+"$D" stop -q p.pid; echo $?
+say root left; left 7400; rm -f log in
+loginctl enable-linger panel
+until [ "$(systemctl is-active user@4711)" = active ]; do sleep .02; done
+as() { systemd-run -q --pipe --wait -G --unit=panel -p User=panel -p WorkingDirectory=/run/w -E ODD -E HOME=/home/panel -E USER=panel -E XDG_RUNTIME_DIR=/run/user/4711 "$@" 2>&1; }
+dropins() { ls -d /run/user/4711/systemd/user/detach-*.d 2>/dev/null | wc -l; }
+for by in panel root; do
+	say user, $by; old=$(as sh start "$D"); [ "$old" = "$(cat p.pid)" ] || exit
+	dropins; who $old was; as systemctl --user daemon-reload; kill -9 $old
+	[ $by = root ] || until new=$(as "$D" status --json p.pid | sed -n 's/.*"pid":\([0-9]*\),.*/\1/p') && [ -n "$new" ] && [ "$new" != $old ]; do as "$D" status p.pid >/dev/null || exit; done
+	[ $by = panel ] || again $old p.pid
+	who $new is; cmp was is && echo same
+	as "$D" send p.pid hello; until grep -q 'hello [$]x;' log; do as "$D" status p.pid >/dev/null || exit; sleep .02; done
+	[ $by = panel ] && as "$D" stop -q p.pid || "$D" stop -q p.pid; echo $?; dropins
+	say user, $by left; left 7400; rm -f log in; as systemctl --user list-units --all --plain --no-legend 'detach-*'
+done
+`)
+	require.Equal(t, "panel\n3\npanel\n3\nsame\n0", got["root"])
+	require.Empty(t, got["root left"])
+	for _, by := range []string{"panel", "root"} {
+		require.Equal(t, "1\npanel\n3\npanel\n3\nsame\n0\n0", got["user, "+by], by)
+		require.Empty(t, got["user, "+by+" left"], by)
+	}
+}
+
+var _ = lab.Helper("kill-restarted", func([]string) error {
+	cmd := detach.Command("sleep", lab.Mark(), "0")
+	cmd.Restart, cmd.PIDFile = detach.RestartAlways, "/run/x.pid"
+	p, err := cmd.Start(context.Background())
+	if err != nil {
+		return err
+	}
+	if err = p.Kill(context.Background()); err != nil {
+		return err
+	}
+	left, globErr := filepath.Glob("/run/x.pid*")
+	units, err := exec.Command("systemctl", "list-units", "--all", "--plain", "--no-legend", "detach-*").CombinedOutput()
+	if err = errors.Join(globErr, err); err != nil || len(left)+len(units) > 0 {
+		return fmt.Errorf("left: %q, %s (%w)", left, units, err)
+	}
+	fmt.Fprintln(os.Stdout, "killed")
+	return nil
+})
+
+// Kill means it too.
+func TestSystemdRestartKilled(t *testing.T) {
+	helper := lab.HelperCommand(t, "kill-restarted")
+	cmd := lab.Systemd(t, helper.Args...)
+	cmd.Env, cmd.Dir = helper.Env, "/"
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, "killed\n", string(out))
 }

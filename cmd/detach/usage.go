@@ -50,8 +50,8 @@ is ready if --ready says what that takes; prints its PID.
       --nice N         scheduling priority, from -20 to 19
       --oom-score-adj N  from -1000 (never) to 1000: whom the kernel ends when
                        memory runs out
-      --restart WHEN   have systemd start it again when it has ended: on-failure
-                       or always, until detach stop
+      --restart WHEN   have systemd start it again, a second after it has ended:
+                       on-failure or always, until detach stop
       --watchdog TIME  have systemd end it when it has not sent WATCHDOG=1 to
                        $NOTIFY_SOCKET for so long (sd_watchdog_enabled(3))
       --strict         start nothing while anything is known that could still end

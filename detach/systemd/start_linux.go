@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
+	"github.com/detachkit/detach/detach/internal/proc"
 	"github.com/detachkit/detach/detach/internal/service"
 )
 
@@ -54,6 +59,9 @@ func (c *conn) Start(ctx context.Context, s *service.Spec) (int, error) {
 	}
 	timer := time.NewTimer(jobPatience)
 	defer timer.Stop()
+	if s.Notifies { // the job takes until it is ready
+		return c.executed(ctx, s, result, timer.C)
+	}
 	select {
 	case word := <-result:
 		if word != "done" {
@@ -71,6 +79,54 @@ func (c *conn) Start(ctx context.Context, s *service.Spec) (int, error) {
 		return 0, c.unanswered(s.Unit, err)
 	}
 	return int(pid), nil
+}
+
+// executed waits until the program of a service that notifies has been executed.
+func (c *conn) executed(ctx context.Context, s *service.Spec, result <-chan string, timeout <-chan time.Time) (int, error) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		select {
+		case word := <-result:
+			if word != "done" {
+				return 0, c.failed(s.Unit, word)
+			}
+			result = nil // it is ready already
+		case <-ctx.Done():
+			return 0, c.unanswered(s.Unit, ctx.Err())
+		case <-c.calls.Context().Done():
+			return 0, c.unanswered(s.Unit, errors.New("the connection was closed"))
+		case <-timeout:
+			return 0, c.unanswered(s.Unit, errNoAnswer)
+		case <-time.After(pause):
+		}
+		var pid uint32
+		if err := c.get(ctx, unitPath(s.Unit), serviceFace, "ExecMainPID", &pid); err != nil {
+			return 0, c.unanswered(s.Unit, err)
+		}
+		if pid > 0 && (result == nil || isExecuted(int(pid))) {
+			return int(pid), nil
+		}
+		if pid == 0 {
+			continue
+		}
+		u, err := c.Look(ctx, s.Unit)
+		if err != nil {
+			return 0, c.unanswered(s.Unit, err)
+		}
+		if u.Code != 0 { // of the process that was the first, whatever is left of the unit
+			return 0, c.failed(s.Unit, "failed")
+		}
+	}
+}
+
+// isExecuted tells whether a process is the program, and not yet what systemd
+// has forked or, since version 255, executed to become it.
+func isExecuted(pid int) bool {
+	stat, err := proc.ReadStat(pid)
+	if err != nil || !stat.Execed() {
+		return false
+	}
+	exe, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe") // of who may not know it is empty
+	return filepath.Base(exe) != "systemd-executor"
 }
 
 // isAnswer tells whether it is systemd, or the bus before it has passed on the
@@ -126,7 +182,14 @@ func (c *conn) properties(ctx context.Context, s *service.Spec) ([]sd.Property, 
 		list = append(list, sd.Property{Name: name, Value: dbus.MakeVariant(value)})
 	}
 	set("Description", s.Description)
-	set("Type", "exec")
+	kind, timeout := "exec", uint64(startTimeout/time.Microsecond)
+	if s.Notifies {
+		kind, timeout = "notify", math.MaxUint64
+		if s.StartTimeout > 0 {
+			timeout = uint64(s.StartTimeout / time.Microsecond)
+		}
+	}
+	set("Type", kind)
 	set("Slice", "detach.slice")
 	set("CollectMode", "inactive-or-failed")
 	if c.onBus {
@@ -142,14 +205,18 @@ func (c *conn) properties(ctx context.Context, s *service.Spec) ([]sd.Property, 
 		set("KillMode", "process")
 	}
 	set("OOMPolicy", "continue")
-	set("TimeoutStartUSec", uint64(startTimeout/time.Microsecond))
-	set("ExecStartEx", []command{{s.Path, s.Args, []string{"no-env-expand"}}})
+	set("TimeoutStartUSec", timeout)
+	if s.PlainWords() {
+		set("ExecStart", []plainCommand{{Path: s.Path, Args: s.Args}})
+	} else { // systemd 252 does not read this one again after a daemon-reload
+		set("ExecStartEx", []command{{s.Path, s.Args, []string{"no-env-expand"}}})
+	}
 	set("WorkingDirectory", s.Dir)
 	set("UMask", uint32(s.Umask))
 	set("IgnoreSIGPIPE", false)
 	set("Environment", s.Env)
 	unset := unwanted(own, s.Env)
-	if s.Watched {
+	if s.Watched || s.Notifies {
 		unset = slices.DeleteFunc(unset, func(name string) bool {
 			return name == "NOTIFY_SOCKET" || name == "WATCHDOG_PID" || name == "WATCHDOG_USEC"
 		})
@@ -186,6 +253,13 @@ type command struct {
 	Path  string
 	Args  []string
 	Flags []string
+}
+
+// plainCommand is an entry of ExecStart, in which variables are expanded.
+type plainCommand struct {
+	Path          string
+	Args          []string
+	IgnoreFailure bool
 }
 
 // unwanted are the variables that systemd would set beside those of env.

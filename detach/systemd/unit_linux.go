@@ -37,9 +37,11 @@ func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
 		return u, answer(ctx, err)
 	}
 	var pid, was uint32
-	var code, status int32
+	var code, status, errno int32
+	var kind string
 	for name, to := range map[string]any{
 		"ActiveState": &u.Active, "MainPID": &pid, "ExecMainPID": &was, "Result": &u.Result, "ExecMainCode": &code, "ExecMainStatus": &status,
+		"Type": &kind, "StatusText": &u.Text, "StatusErrno": &errno,
 	} {
 		if value, ok := all[name]; ok {
 			if err := dbus.Store([]any{value.Value()}, to); err != nil {
@@ -48,6 +50,7 @@ func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
 		}
 	}
 	u.PID, u.Was, u.Code, u.Status = int(pid), int(was), int(code), int(status)
+	u.Notifies, u.Errno = kind == "notify", int(errno)
 	return u, nil
 }
 

@@ -6,7 +6,10 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // Spec is a service to be started. Nothing in it is expanded or searched.
@@ -31,8 +34,29 @@ type Spec struct {
 	Supervised bool // it is started again when its main process has ended; Properties have its files, not Stdio
 	Watched    bool // it is told where to notify systemd
 
+	// Notifies means that it is active when it has sent READY=1 to systemd, for
+	// which it has StartTimeout, 0 for as long as it likes. Start does not wait
+	// for that.
+	Notifies     bool
+	StartTimeout time.Duration
+
 	// Properties are what else the unit is to have, as D-Bus has them.
 	Properties []Property
+}
+
+// PlainWords tells whether every version of systemd reads the command again as it
+// has written it.
+func (s *Spec) PlainWords() bool {
+	if strings.ContainsFunc(s.Path, func(r rune) bool { return r == ' ' || !isPlain(r) }) {
+		return false
+	}
+	return !slices.ContainsFunc(s.Args, func(word string) bool {
+		return strings.ContainsFunc(word, func(r rune) bool { return !isPlain(r) })
+	})
+}
+
+func isPlain(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@+=:,./- ", r)
 }
 
 // Limit is a resource limit, see setrlimit(2).
@@ -55,6 +79,16 @@ type Unit struct {
 	Result string // "success", "exit-code", "signal", "oom-kill", ...
 	Code   int    // CLD_EXITED, CLD_KILLED or CLD_DUMPED once the main process has ended, see waitid(2)
 	Status int    // its exit status, or the signal
+
+	Notifies bool   // as in Spec: until it is "active" it is "activating"
+	Text     string // the last STATUS= that it sent, see sd_notify(3)
+	Errno    int    // the last ERRNO=
+}
+
+// Runs tells whether its program does, for all that is known: one that notifies
+// has been executed long before it is active.
+func (u Unit) Runs() bool {
+	return u.PID > 0 && (u.Active == "active" || u.Notifies && u.Active == "activating")
 }
 
 // Gone tells whether nothing of the unit runs or is about to.
