@@ -58,9 +58,9 @@ const (
 
 // Stop ends the daemon and everything in its session and in the containers that
 // this runs: first by its console or a signal, then by SIGKILL, in a loop until
-// nothing is left of it. Then it
-// removes the PID file and the record. A daemon that has ended already is a
-// success; what it has left behind in its session is ended all the same.
+// nothing is left of it. Then it removes the PID file and the record. A daemon
+// that has ended already is a success; what it has left behind in its session is
+// ended all the same.
 //
 // Each process is signalled through a pidfd that was opened before it was
 // checked to belong to the session (and a stopped one is continued with
