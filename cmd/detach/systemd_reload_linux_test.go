@@ -39,7 +39,7 @@ cat >show <<'END'
 #!/bin/sh
 echo up
 while read line; do echo "$line!"; [ "$line" != stop ] || exit 0; done
-exec sleep 72001
+sleep 72001; exit # and not in place of the shell, which is looked at
 END
 chmod +x show
 ln -s "$PWD/show" "it's a \\show"
@@ -67,13 +67,13 @@ for kind in plain odd quoted console; do
 done
 `)
 	for _, kind := range []string{"plain", "odd", "quoted", "console"} {
-		ended := "ended, killed by SIGTERM"
+		ended := "ended, (killed by SIGTERM|exit status 143)" // of a shell whose sleep was the first
 		if kind == "console" {
 			ended = "ended, exit status 0"
 		}
 		for _, event := range []string{"daemon-reload", "daemon-reexec"} {
 			require.Equal(t, "none", got[kind+" "+event+" difference"], "%s %s", kind, event)
-			require.Equal(t, "named\nloaded\nrunning\nalready running\n"+ended, got[kind+" "+event], "%s %s", kind, event)
+			require.Regexp(t, `^named\nloaded\nrunning\nalready running\n`+ended+`$`, got[kind+" "+event], "%s %s", kind, event)
 			require.Empty(t, got[kind+" "+event+" left"], "%s %s", kind, event)
 		}
 	}
@@ -154,13 +154,14 @@ ended() { # leaves the drop-in of a daemon that has ended by itself
 	"$D" send p.pid end; until [ "$(systemctl show -P ActiveState $unit)" = inactive ]; do sleep .02; done
 	dropins
 }
+runs() { until tr '\0' ' ' </proc/$(cat p.pid)/cmdline | grep '^sleep'; do "$D" status p.pid >/dev/null || exit; sleep .02; done; }
 say mode; (umask 077; "$D" --restart always -p p.pid -- sh -c 'exec sleep 72005' '$' >/dev/null); stat -c %a /run/systemd/system/detach-*.d/*; "$D" stop -q p.pid; dropins
 say status; ended; "$D" status p.pid >/dev/null; dropins; "$D" stop -q p.pid
 say stop; ended; "$D" stop -q p.pid; dropins
 say fork; ended; "$D" --via fork -p p.pid -- sleep 72005 >/dev/null; dropins; "$D" stop -q p.pid
-say systemd; ended; "$D" --via systemd -p p.pid -- sleep 72005 >/dev/null; tr '\0' ' ' </proc/$(cat p.pid)/cmdline; dropins; "$D" stop -q p.pid
-say plain; ended; "$D" --restart always -p p.pid -- sleep 72006 >/dev/null; tr '\0' ' ' </proc/$(cat p.pid)/cmdline; dropins; "$D" stop -q p.pid
-say other; ended; "$D" --restart always -p p.pid -- sh -c 'exec sleep 72007' '$$' >/dev/null; tr '\0' ' ' </proc/$(cat p.pid)/cmdline; dropins; "$D" stop -q p.pid
+say systemd; ended; "$D" --via systemd -p p.pid -- sleep 72005 >/dev/null; runs; dropins; "$D" stop -q p.pid
+say plain; ended; "$D" --restart always -p p.pid -- sleep 72006 >/dev/null; runs; dropins; "$D" stop -q p.pid
+say other; ended; "$D" --restart always -p p.pid -- sh -c 'exec sleep 72007' '$$' >/dev/null; runs; dropins; "$D" stop -q p.pid
 say not executed; printf '\177ELF' >bad; chmod +x bad; "$D" --restart always -p p.pid -- ./bad '$' 2>&1; echo $?; dropins
 say not ready; "$D" --restart always -p p.pid --ready alive=1m -- sh -c 'exit 3' '$' 2>&1; echo $?; dropins
 say refused; "$D" --restart always -p p.pid -- sh -c 'exec sleep 72008' '$' >/dev/null; rm p.pid p.pid.json; cp /run/systemd/system/detach-*.d/exec.conf was
@@ -175,9 +176,9 @@ say left; left 720; rm -f p.pid*
 	for _, how := range []string{"status", "stop", "fork"} {
 		require.Equal(t, "1\n0", got[how], how)
 	}
-	require.Equal(t, "1\nsleep 72005 0", got["systemd"])
-	require.Equal(t, "1\nsleep 72006 0", got["plain"])
-	require.Equal(t, "1\nsleep 72007 1", got["other"])
+	require.Equal(t, "1\nsleep 72005 \n0", got["systemd"])
+	require.Equal(t, "1\nsleep 72006 \n0", got["plain"])
+	require.Equal(t, "1\nsleep 72007 \n1", got["other"])
 	require.Regexp(t, `^detach: exec ./bad: exec format error\nhint: .*\n126\n0$`, got["not executed"])
 	require.Regexp(t, `^detach: start /usr/bin/sh: ended before it was ready: exit status 3\nhint: .*\n123\n0$`, got["not ready"])
 	require.Regexp(t, `^detach: start with p.pid: already running as PID \d+\nhint: .*\n125\nuntouched\n0$`, got["refused"])
