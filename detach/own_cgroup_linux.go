@@ -107,7 +107,9 @@ func (c *Cmd) tryCgroup(ctx context.Context, h *holding, spec *doublefork.Spec, 
 	if hazards = h.staysIn(ctx, made); c.Strict && len(hazards) > 0 {
 		return daemon, nil, nil, &Error{Op: "start", Path: c.Path, Err: &HazardError{hazards}}
 	}
-	record.noteOwnCgroup(made)
+	if err := record.noteOwnCgroup(made); err != nil {
+		return daemon, nil, nil, err
+	}
 	if file != nil && made.alone() {
 		if err := record.announce(file); err != nil {
 			return daemon, nil, nil, err
@@ -321,11 +323,16 @@ func (r *Record) removeCgroup(ctx context.Context, patience time.Duration) {
 }
 
 // noteOwnCgroup notes the cgroup of a daemon that has one of its own.
-func (r *Record) noteOwnCgroup(g *ownCgroup) {
-	if g != nil && g.alone() {
-		r.Cgroup = g.path
-		_, r.CgroupID = cgroupDir(g.path)
+func (r *Record) noteOwnCgroup(g *ownCgroup) error {
+	if !g.alone() {
+		return nil
 	}
+	var st unix.Stat_t
+	if err := unix.Stat(g.dirs[0], &st); err != nil {
+		return &Error{Op: "look at", Path: g.dirs[0], Err: err}
+	}
+	r.Cgroup, r.CgroupID = g.path, st.Ino // as cgroupDir finds it
+	return nil
 }
 
 // checkCgroup tells whether a process is in its cgroup.
