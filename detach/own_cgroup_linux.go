@@ -342,11 +342,11 @@ func (r *Record) noteOwnCgroup(g *ownCgroup) error {
 	if !g.made[0] {
 		return nil
 	}
-	dir, id := cgroupDir(g.path)
-	if dir != g.dirs[0] {
-		return &Error{Op: "look at", Path: g.dirs[0], Err: errSwept}
+	var st unix.Stat_t
+	if err := unix.Stat(g.dirs[0], &st); err != nil {
+		return &Error{Op: "look at", Path: g.dirs[0], Err: err}
 	}
-	r.Cgroup, r.CgroupID, r.CgroupShared = g.path, id, g.asked
+	r.Cgroup, r.CgroupID, r.CgroupShared = g.path, st.Ino, g.asked // as cgroupDir finds it
 	return nil
 }
 

@@ -264,7 +264,7 @@ func TestOwnCgroupFaults(t *testing.T) {
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", out)
 			t.Logf("%s", out)
-			for _, call := range []string{"mkdirat", "openat", "write", "clone", "dup3", "renameat2"} {
+			for _, call := range []string{"mkdirat", "write", "clone", "dup3", "renameat2"} {
 				require.Contains(t, string(out), call)
 			}
 		})
