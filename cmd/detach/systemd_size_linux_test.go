@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/detachkit/detach/detach/lab"
 )
@@ -15,7 +16,7 @@ import (
 // go through the socket of the bus is refused, and auto forks.
 func TestSystemdLongEnvironment(t *testing.T) {
 	lab.Program(t, "strace")
-	forbid := strings.Join(forbid(t, syscall.SYS_SETSOCKOPT, 0, 0, 0, syscall.EPERM), " ")
+	forbid := strings.Join(forbid(t, unix.SYS_SETSOCKOPT, 0, 0, 0, syscall.EPERM), " ")
 	got := inSections(t, lab.UnifiedSystemd, `
 useradd -m -u 4711 panel
 mkdir -m 777 /run/w; cd /run/w; cp "$D" /opt/detach; cp `+strings.Fields(forbid)[0]+` /opt/forbid
