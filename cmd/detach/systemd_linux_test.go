@@ -271,10 +271,28 @@ env "$(printf 'BYTES=\377')" "$D" --via systemd -- sleep 1000; echo $?
 		`detach: argument "\xff": is not UTF-8, which D-Bus does not pass on`+"\n125", got["bytes"])
 }
 
+// silentBus is a bus that accepts and never says a word.
+const silentBus = `
+silent() { # PATH
+	mkfifo up
+	python3 -c '
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o777)
+s.listen(9)
+print(flush=True)
+kept = []
+while True:
+    kept.append(s.accept())' "$1" >up &
+	read line <up
+}
+`
+
 // A root whose bus is dead reaches systemd directly. Where that is gone too, or
 // says no, auto forks and tells what remains of the danger; never both.
 func TestSystemdOutOfReach(t *testing.T) {
-	got := inSections(t, lab.Systemd, `
+	got := inSections(t, lab.Systemd, silentBus+`
 mkdir /run/w; cd /run/w
 try() { # MARK NAME FLAG...
 	mark=$1 name=$2; shift 2
@@ -284,17 +302,7 @@ try() { # MARK NAME FLAG...
 	echo $(pgrep -fx "sleep $mark" | wc -l) run
 	"$D" stop -q $mark.pid
 }
-cat >silent.py <<'END'
-import socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.bind(sys.argv[1])
-s.listen(9)
-print(flush=True)
-kept = []
-while True:
-    kept.append(s.accept())
-END
-mkfifo up; python3 silent.py /run/w/silent >up & read line <up
+silent /run/w/silent
 export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/w/none
 try 1000 dead
 DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/w/silent
@@ -348,7 +356,7 @@ busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus Relo
 
 // An ordinary user has a systemd of his own if he lingers.
 func TestSystemdOfAUser(t *testing.T) {
-	got := inSections(t, lab.UnifiedSystemd, `
+	got := inSections(t, lab.UnifiedSystemd, silentBus+`
 useradd -m -u 4711 panel
 mkdir -m 777 /run/w; cd /run/w
 as() { systemd-run -q --pipe --wait -G --unit=panel -p User=panel -p WorkingDirectory=/run/w -E XDG_RUNTIME_DIR=/run/user/4711 "$@" 2>&1; }
@@ -377,18 +385,7 @@ as "$D" -o log3 -p 3.pid -- sleep 1003 | sed 's/^[0-9]*$/PID/'; via 3
 as "$D" stop -q 3.pid
 say the bus hangs
 mv /run/user/4711/systemd/private /run/user/4711/private.away
-cat >silent.py <<'END'
-import os, socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.bind(sys.argv[1])
-os.chmod(sys.argv[1], 0o777)
-s.listen(9)
-print(flush=True)
-kept = []
-while True:
-    kept.append(s.accept())
-END
-mkfifo up; python3 silent.py /run/user/4711/bus >up & read line <up
+silent /run/user/4711/bus
 as sh -c '"$0" -o log5 -p 5.pid -- sleep 1005; echo run $(pgrep -fx "sleep 1005" | wc -l)' "$D" | sed 's/^[0-9]*$/PID/'; via 5
 rm /run/user/4711/bus; mv /run/user/4711/bus.away /run/user/4711/bus; mv /run/user/4711/private.away /run/user/4711/systemd/private
 say the bus refuses
