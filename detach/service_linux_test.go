@@ -124,6 +124,21 @@ func TestSystemdThatDoesNotAnswer(t *testing.T) {
 	p.Close()
 }
 
+// startInUnit starts a program in a cgroup that has the name of a unit.
+func startInUnit(t *testing.T, unit string) *Process {
+	lab.Root(t)
+	cmd := Command("sleep", "1000")
+	cmd.Via, cmd.Cgroup = ViaCgroup, "/"+unit
+	p, err := cmd.Start(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := p.Stop(context.Background(), StopOptions{Timeout: -1})
+		require.NoError(t, err)
+		p.Close()
+	})
+	return p
+}
+
 // What was pending and runs is found, by its unit.
 func TestSystemdThatDoesNotAnswerAndStarts(t *testing.T) {
 	lab.Root(t)
@@ -136,15 +151,7 @@ func TestSystemdThatDoesNotAnswerAndStarts(t *testing.T) {
 	record, err := ReadRecord(filepath.Join(dir, "x.pid"))
 	require.NoError(t, err)
 
-	started := Command("sleep", "1000")
-	started.Via, started.Cgroup = ViaCgroup, "/"+record.Unit
-	unit, err := started.Start(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := unit.Stop(context.Background(), StopOptions{Timeout: -1})
-		require.NoError(t, err)
-		unit.Close()
-	})
+	unit := startInUnit(t, record.Unit)
 	asked(t, &stubborn{unit: service.Unit{Active: "active", PID: unit.PID}})
 	cmd.Via = ViaFork
 	var already *RunningError
@@ -288,7 +295,8 @@ func TestRestartedElsewhere(t *testing.T) {
 	require.NoError(t, os.WriteFile(path+".json", data, 0o644))
 	asked(t, &stubborn{unit: service.Unit{Active: "active", PID: stranger.Process.Pid}})
 	_, err = Open(path)
-	require.ErrorIs(t, err, ErrExited)
+	require.ErrorContains(t, err, "cannot be told")
+	require.ErrorContains(t, err, fmt.Sprintf("unit of PID %d: ", stranger.Process.Pid))
 	named, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, strconv.Itoa(p.PID)+"\n", string(named))
@@ -314,14 +322,16 @@ func (s *restarting) Look(context.Context, string) (service.Unit, error) {
 func TestRestartedMeanwhile(t *testing.T) {
 	ended := exec.Command("true")
 	require.NoError(t, ended.Run())
+	const unit = "detach-x-0123456789abcdef.service"
+	next := startInUnit(t, unit)
 	m := &restarting{units: []service.Unit{
-		{Active: "active", PID: ended.Process.Pid}, {Active: "activating"}, {Active: "active", PID: os.Getpid()},
+		{Active: "active", PID: ended.Process.Pid}, {Active: "activating"}, {Active: "active", PID: next.PID},
 	}}
 	service.Register(m)
 	t.Cleanup(func() { service.Unregister() })
 	boot, err := proc.BootID()
 	require.NoError(t, err)
-	r := Record{Identity: Identity{BootID: boot}, Unit: "detach-x-0123456789abcdef.service"}
+	r := Record{Identity: Identity{BootID: boot}, Unit: unit}
 	require.NoError(t, r.complete(t.Context()))
-	require.Equal(t, os.Getpid(), r.PID)
+	require.Equal(t, next.PID, r.PID)
 }

@@ -118,10 +118,6 @@ func TestDetachUnderSystemd(t *testing.T) {
 		} {
 			for _, d := range deaths {
 				v := verdicts[name][d.name]
-				if d.name == "container-stop" && name != "fork" {
-					require.Equal(t, notRun, v.Outcome, "systemd has started it outside: %+v", v)
-					continue
-				}
 				require.NotEqual(t, notRun, v.Outcome, "%+v", v)
 				requireVerdict(t, d, v, kills[d.name])
 			}
