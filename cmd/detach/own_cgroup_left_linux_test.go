@@ -44,9 +44,9 @@ func TestOwnCgroupSweptDuringAStart(t *testing.T) {
 	for name, systemd := range bothLabs {
 		t.Run(name, func(t *testing.T) {
 			got := inSections(t, systemd, spares+`
-stopped() { grep -ls '^State:.*(tracing stop)' /proc/[0-9]*/status | grep -o '[0-9]*' | xargs -r ps -o pid= -o comm= -p | awk '$2=="detach"{print $1}'; }
+stopped() { ps -e -o pid= -o ppid= -o stat= -o comm= | awk '{ of[$1]=$4 } $3~/^t/ { by[$1]=$2 } END { for (p in by) if (of[p]=="detach" && of[by[p]]=="detach") print p }'; } # the intermediate
 strace -f -qq -o /dev/null -e inject=setsid:signal=STOP "$D" --via cgroup -- sleep 1001 >out 2>&1 & strace=$!
-until [ "$(stopped)" ] && first=$(left); do sleep .02; done
+until first=$(left); [ "$first" ] && [ "$(stopped)" ]; do sleep .02; done
 "$D" --via cgroup -p pid -- sleep 1002 >/dev/null
 say swept; left | grep -c spare; [ "$first" ] && echo "there was one"
 until [ -s out ]; do for pid in $(stopped); do kill -CONT $pid; done; sleep .02; done
