@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/detachkit/detach/detach/internal/doublefork"
+	"github.com/detachkit/detach/detach/internal/proc"
 	"github.com/detachkit/detach/detach/internal/service"
 )
 
@@ -115,6 +116,35 @@ func (l Limits) limitService(s *service.Spec) {
 		s.Limits = slices.DeleteFunc(s.Limits, func(l service.Limit) bool { return l.Name == name })
 		s.Limits = append(s.Limits, service.Limit{Name: name, Soft: r.Soft, Hard: r.Hard})
 	}
+}
+
+// within refuses before the start what a service manager may not set, as far as
+// that can be seen of it. For the rest see fulfilled.
+func (l Limits) within(manager int) error {
+	status, err := proc.ReadStatus(procDir(manager))
+	if err != nil {
+		return nil
+	}
+	has := func(capability int) bool { return status.Effective>>capability&1 != 0 }
+	refuse := func(name string, want, most any) error {
+		return &Error{Op: "limit", Path: fmt.Sprintf("%s=%v", name, want), Err: unfitError(fmt.Sprintf("is more than systemd may set here: %v", most))}
+	}
+	for _, r := range l.Rlimits {
+		var own unix.Rlimit
+		number := rlimitNumber(r.Name)
+		if !has(unix.CAP_SYS_RESOURCE) && unix.Prlimit(manager, number, nil, &own) == nil && r.Hard > own.Max {
+			return refuse("rlimit", r, Rlimit{r.Name, own.Cur, own.Max})
+		}
+	}
+	var most unix.Rlimit
+	own, err := unix.Getpriority(unix.PRIO_PROCESS, manager) // as the system call: 20 - nice
+	if l.Nice == nil || has(unix.CAP_SYS_NICE) || err != nil || unix.Prlimit(manager, unix.RLIMIT_NICE, nil, &most) != nil {
+		return nil
+	}
+	if wanted := 20 - *l.Nice; wanted > own && uint64(wanted) > most.Cur {
+		return refuse("nice", *l.Nice, 20-max(own, int(min(most.Cur, 40))))
+	}
+	return nil
 }
 
 // unfulfilledError means that a limit was set and is not what it was set to.

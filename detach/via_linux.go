@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -80,7 +81,7 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 		}
 	}
 	if h.via == ViaSystemd { // still
-		if err := c.Limits.checkControllers(h.user); err != nil {
+		if err := cmp.Or(c.Limits.checkControllers(h.user), c.Limits.within(h.sandbox.manager)); err != nil {
 			return nil, err
 		}
 	}

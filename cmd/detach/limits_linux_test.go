@@ -240,7 +240,8 @@ func TestLimitsThatCannotBe(t *testing.T) {
 	}
 }
 
-// systemd sets the nearest limit that it may, without a word: that is seen.
+// systemd sets the nearest limit that it may, without a word: that is seen before
+// or, where only that can tell, right after the start.
 func TestSystemdLimitsThatCannotBe(t *testing.T) {
 	got := inSections(t, lab.UnifiedSystemd, `
 useradd -m -u 4711 panel
@@ -254,8 +255,8 @@ for flag in 'rlimit memlock=1:99999999999' 'nice -5' 'oom-score-adj -900'; do
 done
 true
 `)
-	require.Regexp(t, `^detach: limit rlimit=memlock=1:99999999999: cannot be enforced here: what was set is memlock=\d+:\d+\n125$`, got["rlimit"])
-	require.Regexp(t, `^detach: limit nice=-5: cannot be enforced here: what was set is -?\d+\n125$`, got["nice"])
+	require.Regexp(t, `^detach: limit rlimit=memlock=1:99999999999: is more than systemd may set here: memlock=\d+:\d+\n125$`, got["rlimit"])
+	require.Regexp(t, `^detach: limit nice=-5: is more than systemd may set here: -?\d+\n125$`, got["nice"])
 	require.Regexp(t, `^detach: limit oom-score-adj=-900: cannot be enforced here: what was set is \d+\n125$`, got["oom-score-adj"])
 }
 

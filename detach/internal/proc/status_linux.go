@@ -21,6 +21,7 @@ type Status struct {
 	Caught  SignalSet // SigCgt
 
 	Bounding   uint64 // CapBnd: bit n is capability n
+	Effective  uint64 // CapEff
 	NoNewPrivs bool   // since Linux 4.10
 	Filters    int    // Seccomp_filters, since Linux 5.9; before that 1 if there are any
 }
@@ -87,6 +88,8 @@ func ParseStatus(data []byte) (Status, error) {
 			s.Ignored, ok = parseSignals(value)
 		case "SigCgt":
 			s.Caught, ok = parseSignals(value)
+		case "CapEff":
+			s.Effective, ok = parseSet(value)
 		case "CapBnd":
 			s.Bounding, ok = parseSet(value)
 		case "NoNewPrivs":
