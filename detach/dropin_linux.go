@@ -123,12 +123,8 @@ func dropInText(s *service.Spec) (string, error) {
 	f := &unitLines{}
 	f.section("Service")
 	f.plain("ExecStart", "") // the empty one forgets what was said before
-	before := len(f.text)
 	path, args := throughShell(s.Path, s.Args)
 	f.command("ExecStart", "@"+path, args...)
-	if len(f.text)-before > maxUnitLine {
-		f.fail(&Error{Op: "restart", Path: s.Path, Err: unfitError("the command is longer than a line of a unit file may be")})
-	}
 	return f.text, f.err
 }
 

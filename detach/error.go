@@ -99,6 +99,10 @@ var (
 	// again.
 	ErrNotSupervised error = notSupervised{}
 
+	// ErrRestarting means that systemd starts the program again and again, and it
+	// does not stay up.
+	ErrRestarting = errors.New("systemd starts it again and again, and it does not stay up")
+
 	// ErrNoLog means that a condition speaks of the log, and there is no log
 	// file.
 	ErrNoLog = errors.New("it has no log file")

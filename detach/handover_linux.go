@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -87,6 +88,35 @@ func (a *account) openLog(path string, flags int, mode uint32) (int, error) {
 		return -1, &Error{Op: "open", Path: path, Err: err}
 	}
 	return fd, nil
+}
+
+// openInput opens a file that the user may read, too.
+func (a *account) openInput(path string) (int, error) {
+	fd, err := openFile(path, unix.O_RDONLY, 0)
+	if err != nil {
+		return fd, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && !a.mayRead(&st) {
+		err = unix.EACCES
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, &Error{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+func (a *account) mayRead(st *unix.Stat_t) bool {
+	switch {
+	case a.UID == 0:
+		return true
+	case st.Uid == a.UID:
+		return st.Mode&unix.S_IRUSR != 0
+	case st.Gid == a.GID || slices.Contains(a.Groups, st.Gid):
+		return st.Mode&unix.S_IRGRP != 0
+	}
+	return st.Mode&unix.S_IROTH != 0
 }
 
 // openConsole is the function of that name for a FIFO of the user's.

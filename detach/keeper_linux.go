@@ -118,7 +118,7 @@ const forgetPatience = 5 * time.Second
 // be, it comes to the same a moment later.
 func (p *Process) forget(ctx context.Context) {
 	p.Record.removeCgroup(ctx, forgetPatience)
-	if p.Record.Unit == "" {
+	if !p.Record.dropIn().isOwn() { // a record may say anything
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetPatience)

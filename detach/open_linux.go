@@ -22,8 +22,11 @@ func open(path string) (*Process, error) {
 	var identity *Identity
 	if named.record != nil {
 		if named.record.isPending() {
-			was := named.record.Identity
-			if err := named.record.complete(context.Background()); err != nil {
+			was, err := named.record.Identity, ErrExited
+			if named.ownsUnit() {
+				err = named.record.complete(context.Background(), pendingPatience)
+			}
+			if err != nil {
 				return nil, &Error{Op: "open", Path: path, Err: err}
 			}
 			named.pid = named.record.PID
@@ -34,7 +37,7 @@ func open(path string) (*Process, error) {
 	pidfd, stat, known, err := openAlive(named.pid, identity)
 	if err == ErrExited && named.record != nil {
 		was := named.record.Identity
-		if err = named.record.follow(context.Background()); err == nil {
+		if err = named.follow(context.Background()); err == nil {
 			named.pid = named.record.PID
 			if pidfd, stat, known, err = openAlive(named.pid, &named.record.Identity); err == nil {
 				named.adopt(was)
@@ -62,6 +65,25 @@ type named struct {
 	pid     int
 	record  *Record // nil if there is none of this PID
 	pidFile string  // absolute where it can be told: not what the record says, the folder may have been moved
+}
+
+// ownsUnit and follow are those of its record.
+func (n named) ownsUnit() bool {
+	f, err := openPIDDir(n.pidFile)
+	if err != nil {
+		return false
+	}
+	defer f.close()
+	return n.record.ownsUnit(f)
+}
+
+func (n named) follow(ctx context.Context) error {
+	f, err := openPIDDir(n.pidFile)
+	if err != nil {
+		return ErrExited
+	}
+	defer f.close()
+	return n.record.follow(ctx, f)
 }
 
 // adopt puts its process on record in place of what was there.

@@ -205,8 +205,11 @@ func (f *pidFile) claim(ctx context.Context) error {
 		return err
 	}
 	if record != nil && record.isPending() {
+		if !record.ownsUnit(f) {
+			return nil
+		}
 		was := record.Identity
-		switch err := record.complete(ctx); {
+		switch err := record.complete(ctx, pendingPatience); {
 		case err == ErrExited:
 			_ = record.dropIn().remove()
 			return nil
@@ -229,7 +232,7 @@ func (f *pidFile) claim(ctx context.Context) error {
 	}
 	if err == ErrExited && record != nil && record.Restart != RestartNo {
 		next := *record
-		if err = next.follow(ctx); err == nil {
+		if err = next.follow(ctx, f); err == nil {
 			pid = next.PID
 			pidfd, _, _, err = openAlive(pid, &next.Identity)
 		}

@@ -1,8 +1,11 @@
 package detach
 
 import (
+	"cmp"
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -66,10 +69,25 @@ func (c *Cmd) supervision() []service.Property {
 	return list
 }
 
-// throughConsole has a shell open a console and execute the program: systemd
-// opens a FIFO for reading only, which is at its end with the last writer.
-func throughConsole(console, path string, args []string) (shell string, all []string) {
-	return "/bin/sh", append([]string{"sh", "-c", `exec <>"$0" && exec "$@"`, console, path}, args[1:]...)
+// openedByShell has a shell open standard files and execute the program: a
+// console, which systemd would open for reading only, so that it is at its end
+// with the last writer; and all of them where they are another user's, who could
+// lead root astray with a symbolic link at the next start.
+func (r *Record) openedByShell(path string, args []string) (string, []string) {
+	script, files := `exec <"$0"`, []string{cmp.Or(r.Console, r.Stdin, os.DevNull)}
+	outputs := r.User != "" && r.Stdout != ""
+	switch {
+	case r.Console != "":
+		script = `[ -p "$0" ] || command -p mkfifo -m 0600 -- "$0"; [ -p "$0" ] && exec <>"$0"`
+	case r.User == "" || r.Stdin == "" && !outputs:
+		return path, args
+	}
+	if outputs {
+		script += ` && exec >>"$1" 2>>"$2" && shift 2`
+		files = append(files, r.Stdout, r.Stderr)
+	}
+	args = append([]string{path}, args[1:]...)
+	return "/bin/sh", append(append([]string{"sh", "-c", script + ` && exec "$@"`}, files...), args...)
 }
 
 // checkUnitWords refuses paths that are lost when systemd reads the unit again.
@@ -77,6 +95,7 @@ func (r *Record) checkUnitWords() error {
 	if r.Restart == RestartNo {
 		return nil
 	}
+	r.withoutDots()
 	f := &unitLines{}
 	for _, l := range [][2]string{{"WorkingDirectory", r.Dir}, {"StandardInput", r.Stdin}, {"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}} {
 		if l[1] != "" {
@@ -87,22 +106,19 @@ func (r *Record) checkUnitWords() error {
 }
 
 // superviseFiles names the files of standard input, output and error, which
-// systemd opens at each start.
+// systemd opens at each start, if no shell does.
 func superviseFiles(s *service.Spec, r *Record) {
 	set := func(name, value string) {
 		s.Properties = append(s.Properties, service.Property{Name: name, Value: value})
 	}
-	switch {
-	case r.Console != "":
-		s.Path, s.Args = throughConsole(r.Console, s.Path, s.Args)
-		set("StandardInput", "null")
-	case r.Stdin != "":
+	s.Path, s.Args = r.openedByShell(s.Path, s.Args)
+	if r.Console == "" && r.Stdin != "" && r.User == "" {
 		set("StandardInputFile", r.Stdin)
-	default:
+	} else {
 		set("StandardInput", "null")
 	}
 	for _, l := range [][2]string{{"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}} {
-		if l[1] == "" || l[1] == os.DevNull {
+		if l[1] == "" || l[1] == os.DevNull || r.User != "" {
 			set(l[0], "null")
 		} else {
 			set(l[0]+"FileToAppend", l[1])
@@ -110,14 +126,66 @@ func superviseFiles(s *service.Spec, r *Record) {
 	}
 }
 
+// withoutDots takes the ".." out of the paths, which systemd does not take.
+func (r *Record) withoutDots() {
+	for _, p := range []*string{&r.Dir, &r.Path, &r.Stdin, &r.Stdout, &r.Stderr, &r.Console} {
+		if !hasDots(*p) {
+			continue
+		}
+		name := ""
+		folder := *p
+		if p != &r.Dir && filepath.Base(folder) != ".." {
+			folder, name = filepath.Split(folder)
+		}
+		if real, err := filepath.EvalSymlinks(folder); err == nil {
+			*p = filepath.Join(real, name)
+		}
+	}
+}
+
+func hasDots(path string) bool { return strings.Contains(path+"/", "/../") }
+
+// followPatience is how long a program that is being started again may take.
+const followPatience = 5 * time.Second
+
 // follow finds the process that systemd has started in place of the one on
-// record. It is no stranger: the unit is of this PID file and of no other, and
-// the process is in it. The error is ErrExited if there is none.
-func (r *Record) follow(ctx context.Context) error {
-	if r.Restart == RestartNo || r.Unit == "" {
+// record. It is no stranger: the process is in the unit of this PID file. The error
+// is ErrExited if there is none, and ErrRestarting if none stays.
+func (r *Record) follow(ctx context.Context, f *pidFile) error {
+	if r.Restart == RestartNo || !r.ownsUnit(f) {
 		return ErrExited
 	}
-	return r.complete(ctx)
+	return r.complete(ctx, followPatience)
+}
+
+// ownsUnit tells whether the unit on record is that of the PID file, and not of
+// the one that it was copied from.
+func (r *Record) ownsUnit(f *pidFile) bool {
+	return r.Unit != "" && f != nil && unitNameOf(r, f) == r.Unit
+}
+
+// stopRestarting stops a unit whose program does not stay up.
+func stopRestarting(ctx context.Context, path string) (Stopped, error) {
+	began := time.Now()
+	failed := func(err error) (Stopped, error) {
+		return Stopped{}, &Error{Op: "stop", Path: path, Err: err}
+	}
+	named, err := readNamed(path)
+	if err != nil {
+		return Stopped{}, err
+	}
+	if named.record == nil || named.record.Unit == "" {
+		return failed(ErrNoRecord)
+	}
+	m, err := service.Connect(ctx, named.record.UnitUser)
+	if err != nil {
+		return failed(err)
+	}
+	defer m.Close()
+	if err := m.Stop(ctx, named.record.Unit); err != nil {
+		return failed(err)
+	}
+	return Stopped{How: StopSignal, Took: time.Since(began)}, removePIDFile(ctx, named.pidFile, *named.record)
 }
 
 // adopt puts the process that systemd has started on record in place of what
@@ -136,8 +204,13 @@ func (f *pidFile) adopt(was Identity, r *Record) {
 	}
 }
 
-// replace is adopt for who has the lock.
+// replace is adopt for who has the lock. The files stay their owner's: root does
+// not take them away from a user.
 func (f *pidFile) replace(was Identity, r *Record) {
+	var st unix.Stat_t
+	if unix.Fstatat(f.dir, f.recordName(), &st, unix.AT_SYMLINK_NOFOLLOW) != nil || int(st.Uid) != unix.Geteuid() {
+		return
+	}
 	data, err := r.encode()
 	if err != nil {
 		return

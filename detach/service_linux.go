@@ -436,7 +436,7 @@ const pendingPatience = time.Minute
 
 // complete makes the record of a unit that whoever asked for it was killed
 // before it could write. The error is ErrExited if there is no such daemon.
-func (r *Record) complete(ctx context.Context) error {
+func (r *Record) complete(ctx context.Context, patience time.Duration) error {
 	if boot, err := proc.BootID(); err == nil && !sameBoot(boot, r.BootID) {
 		return ErrExited
 	}
@@ -448,7 +448,7 @@ func (r *Record) complete(ctx context.Context) error {
 	if m.Peer() == 0 {
 		return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, errElsewhere)
 	}
-	deadline := time.Now().Add(pendingPatience)
+	deadline := time.Now().Add(patience)
 	for {
 		u, err := m.Look(ctx, r.Unit)
 		switch {
@@ -470,7 +470,11 @@ func (r *Record) complete(ctx context.Context) error {
 		case u.Gone(), u.Active == "active":
 			return ErrExited
 		}
-		if time.Now().After(deadline) {
+		switch {
+		case time.Now().Before(deadline):
+		case r.Restart != RestartNo:
+			return ErrRestarting
+		default:
 			return fmt.Errorf("%s is still %s", r.Unit, u.Active)
 		}
 		select {

@@ -288,7 +288,10 @@ func TestRestartedElsewhere(t *testing.T) {
 	_, err = p.Wait(t.Context())
 	require.NoError(t, err)
 	record := p.Record
-	record.Via, record.Unit, record.Restart = ViaSystemd, "detach-x-0123456789abcdef.service", RestartAlways
+	file, err := openPIDDir(filepath.Join(dir, "x.pid"))
+	require.NoError(t, err)
+	record.Via, record.Unit, record.Restart = ViaSystemd, unitNameOf(&record, file), RestartAlways
+	file.close()
 	data, err := record.encode()
 	require.NoError(t, err)
 	path := filepath.Join(dir, "x.pid")
@@ -332,6 +335,6 @@ func TestRestartedMeanwhile(t *testing.T) {
 	boot, err := proc.BootID()
 	require.NoError(t, err)
 	r := Record{Identity: Identity{BootID: boot}, Unit: unit}
-	require.NoError(t, r.complete(t.Context()))
+	require.NoError(t, r.complete(t.Context(), pendingPatience))
 	require.Equal(t, next.PID, r.PID)
 }

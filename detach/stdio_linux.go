@@ -66,6 +66,8 @@ func (s *stdio) input(c *Cmd, user *account, null int) (int, error) {
 		return s.keep(user.openConsole(c.resolve(c.Console)))
 	case c.Console != "":
 		return s.keep(openConsole(c.resolve(c.Console)))
+	case c.Stdin != "" && user != nil:
+		return s.keep(user.openInput(c.resolve(c.Stdin)))
 	case c.Stdin != "":
 		return s.keep(openFile(c.resolve(c.Stdin), unix.O_RDONLY, 0))
 	}

@@ -36,6 +36,9 @@ func stopFile(ctx context.Context, path string, o StopOptions) (Stopped, error) 
 		if errors.Is(err, fs.ErrNotExist) {
 			return Stopped{How: StopGone}, nil
 		}
+		if errors.Is(err, ErrRestarting) {
+			return stopRestarting(ctx, path)
+		}
 		if !errors.Is(err, ErrExited) {
 			return Stopped{}, err
 		}

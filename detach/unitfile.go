@@ -23,13 +23,12 @@ type UnitEnv struct {
 //
 // The caller's resource limits, nice value and oom_score_adj are not in it, only
 // those of Limits are. Without Stdout and Stderr the output goes to the journal.
-// A log that is missing is made by systemd, with a mode of 0666 less the umask,
-// and is root's; a console and a PID file are made by the User, who has to be able
-// to.
+// A log that is missing is made with a mode of 0666 less the umask, and it and a
+// console by the User, who has to be able to.
 //
 // The error is an *Error: those of Start for what is misspelt or not there, and
 // errors.ErrUnsupported for what a unit file cannot say: another Via, a Cgroup, a
-// Ready other than Notify, or a control character in a path.
+// PIDFile, a Ready other than Notify, or a control character in a path.
 func (c *Cmd) UnitFile(env UnitEnv) (string, error) {
 	return c.unitFile(env)
 }

@@ -2,6 +2,7 @@ package detach
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func (f *unitLines) expanded(name, value string) {
 // path assigns a path that is read as it stands, and cannot be quoted there.
 func (f *unitLines) path(name, prefix, path string) {
 	if !utf8.ValidString(path) || strings.ContainsFunc(path, isControl) ||
-		strings.HasSuffix(path, `\`) || strings.TrimSpace(path) != path {
+		strings.HasSuffix(path, `\`) || strings.TrimSpace(path) != path || hasDots(path) {
 		f.fail(&Error{Op: "write", Path: path, Err: unfitError(name + "= of a unit file cannot say this path")})
 		return
 	}
@@ -52,6 +53,12 @@ func (f *unitLines) path(name, prefix, path string) {
 // command assigns a command line, see "Command Lines" in systemd.service(5). In
 // the path of the program no variables are expanded.
 func (f *unitLines) command(name, path string, args ...string) {
+	before := len(f.text)
+	defer func() {
+		if len(f.text)-before > maxUnitLine {
+			f.fail(&Error{Op: "write", Path: path, Err: unfitError("the command is longer than a line of a unit file may be")})
+		}
+	}()
 	f.text += name + "=" + f.word(path, false)
 	for _, arg := range args {
 		f.text += " " + f.word(arg, true)
@@ -129,7 +136,7 @@ func (f *unitLines) properties(list []service.Property) {
 		name, value := p.Name, fmt.Sprint(p.Value)
 		switch {
 		case name == "CPUQuotaPerSecUSec":
-			name, value = "CPUQuota", strconv.FormatFloat(float64(p.Value.(uint64))/1e4, 'f', -1, 64)+"%"
+			name, value = "CPUQuota", strconv.FormatFloat(math.Round(float64(p.Value.(uint64))/100)/100, 'f', -1, 64)+"%" // of which it reads two decimals
 		case strings.HasSuffix(name, "USec"):
 			name, value = strings.TrimSuffix(name, "USec")+"Sec", span(time.Duration(p.Value.(uint64))*time.Microsecond)
 		}

@@ -21,8 +21,12 @@ func (c *Cmd) unitFile(env UnitEnv) (string, error) {
 	if err := c.noUnitFile(); err != nil {
 		return "", err
 	}
-	if _, err := c.account(); err != nil {
+	user, err := c.account()
+	if err != nil {
 		return "", err
+	}
+	if user != nil && user.unlisted {
+		return "", &Error{Op: "user", Path: c.User, Err: errUnlisted}
 	}
 	path, err := c.find(c.env())
 	if err != nil {
@@ -32,9 +36,10 @@ func (c *Cmd) unitFile(env UnitEnv) (string, error) {
 	if c.Stdout == "" && c.Stderr == "" {
 		r.Stdout, r.Stderr = "", "" // the caller's are not the unit's
 	}
-	if err := c.checkUnitFiles(&r); err != nil {
+	if err := c.checkUnitFiles(&r, user); err != nil {
 		return "", err
 	}
+	r.withoutDots()
 	f := &unitLines{}
 	f.section("Unit")
 	f.expanded("Description", strings.TrimPrefix(description(r.Command), "detach: "))
@@ -67,6 +72,8 @@ func (c *Cmd) noUnitFile() error {
 		return refuse("cgroup", c.Cgroup, "systemd gives each unit its own")
 	case len(c.Ready.Fail) > 0:
 		return refuse("ready", "fail", "systemd does not look at the log")
+	case c.PIDFile != "":
+		return refuse("pidfile", c.PIDFile, "systemd keeps the PID itself")
 	case c.Ready.Keep:
 		return refuse("ready", "keep", "systemd ends what is not ready in time")
 	}
@@ -82,7 +89,7 @@ func (c *Cmd) noUnitFile() error {
 }
 
 // checkUnitFiles looks at the files as a start would, and opens none.
-func (c *Cmd) checkUnitFiles(r *Record) error {
+func (c *Cmd) checkUnitFiles(r *Record, user *account) error {
 	if !filepath.IsAbs(r.Dir) {
 		return &Error{Op: "chdir", Path: c.Dir, Err: unix.ENOENT} // the working directory has been deleted
 	}
@@ -90,13 +97,7 @@ func (c *Cmd) checkUnitFiles(r *Record) error {
 		return err
 	}
 	refuse := func(path string, err error) error { return &Error{Op: "open", Path: path, Err: err} }
-	files := []string{r.Stdin, r.Stdout, r.Stderr, r.Console}
-	for _, path := range files {
-		if r.PIDFile != "" && (path == r.PIDFile || path == r.PIDFile+".json") {
-			return refuse(path, ErrIsPIDFile)
-		}
-	}
-	for _, path := range append(files, r.PIDFile) {
+	for _, path := range []string{r.Stdin, r.Stdout, r.Stderr, r.Console} {
 		if path == "" {
 			continue
 		}
@@ -114,8 +115,8 @@ func (c *Cmd) checkUnitFiles(r *Record) error {
 			return refuse(path, unix.EISDIR)
 		case path == r.Console && kind != unix.S_IFIFO:
 			return refuse(path, ErrNotFIFO)
-		case path == r.PIDFile && kind != unix.S_IFREG:
-			return refuse(path, ErrNotPIDFile)
+		case user != nil && path != r.Stdin && kind != unix.S_IFCHR && st.Uid != user.UID:
+			return refuse(path, ErrNotTheirs)
 		case path != r.Console && (kind == unix.S_IFIFO || kind == unix.S_IFSOCK):
 			return refuse(path, ErrNotLog)
 		}
@@ -123,32 +124,21 @@ func (c *Cmd) checkUnitFiles(r *Record) error {
 	return nil
 }
 
-// unitCommands are what is executed, and around it what a start and Stop do with
-// the console and the PID file. The user does it, and not root, whom a user could
-// lead astray with a symbolic link.
+// unitCommands are what is executed, and what Stop does with the console. The user
+// does it, and not root, whom a user could lead astray with a symbolic link.
 func (c *Cmd) unitCommands(f *unitLines, r *Record) {
-	if r.Console != "" {
-		f.command("ExecStartPre", "/bin/sh", "-c", `[ -p "$0" ] || exec mkfifo -m 0600 -- "$0"`, r.Console)
-	}
-	path, args := r.Path, r.Command
-	if r.Console != "" {
-		path, args = throughConsole(r.Console, path, args)
-	}
+	path, args := r.openedByShell(r.Path, r.Command)
 	path, args = throughShell(path, args)
 	if filepath.Base(args[0]) == filepath.Base(path) && !strings.Contains(path, "$") {
 		f.command("ExecStart", path, args[1:]...)
 	} else {
 		f.command("ExecStart", "@"+path, args...)
 	}
-	if r.PIDFile != "" {
-		f.command("ExecStartPost", "/bin/sh", "-c", `umask 022; echo "$MAINPID" >"$0.new" && mv -f -- "$0.new" "$0"`, r.PIDFile)
-	}
 	if r.StopConsole != "" {
-		// systemd sends SIGTERM when this has ended.
-		f.command("ExecStop", "/bin/sh", "-c", `printf '%s\n' "$1" >"$0" && exec tail --pid="$MAINPID" -f /dev/null`, r.Console, r.StopConsole)
-	}
-	if r.PIDFile != "" {
-		f.command("ExecStopPost", "/bin/rm", "-f", "--", r.PIDFile)
+		// systemd executes this after the program has ended, too, and sends SIGTERM
+		// when it has ended itself.
+		f.command("ExecStop", "/bin/sh", "-c",
+			`[ -n "$MAINPID" ] && [ -p "$0" ] || exit 0; printf '%s\n' "$1" 1<>"$0" && command -p tail --pid="$MAINPID" -f /dev/null`, r.Console, r.StopConsole)
 	}
 }
 
@@ -177,13 +167,13 @@ func (c *Cmd) unitProcess(f *unitLines, r *Record) {
 	f.path("WorkingDirectory", "", r.Dir)
 	f.plain("UMask", fmt.Sprintf("%04o", c.umask()))
 	f.plain("IgnoreSIGPIPE", "no")
-	if r.Stdin != "" {
+	if r.Stdin != "" && c.User == "" {
 		f.path("StandardInput", "file:", r.Stdin)
 	}
 	for _, l := range [][2]string{{"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}} {
-		switch l[1] {
-		case "":
-		case os.DevNull:
+		switch {
+		case l[1] == "": // the journal
+		case l[1] == os.DevNull, c.User != "":
 			f.plain(l[0], "null")
 		default:
 			f.path(l[0], "append:", l[1])

@@ -207,6 +207,8 @@ func fileHint(e *detach.Error) string {
 		return "log to a file and let readers follow it with tail -F; --console makes a FIFO the standard input"
 	case errors.Is(e, detach.ErrNotTheirs):
 		return "give it to the user (chown), or name another one"
+	case errors.Is(e, detach.ErrRestarting):
+		return "its log tells why; detach stop ends that"
 	case errors.Is(e, detach.ErrNotSupervised):
 		return "have systemd hold it: --via systemd"
 	case errors.Is(e, detach.ErrNoLog):

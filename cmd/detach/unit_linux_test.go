@@ -72,30 +72,33 @@ useradd -m -u 4711 -U mc; groupadd crew
 mkdir /run/mc; chown mc /run/mc
 cd /
 say install
-unit mc -C /run/mc -o console.log --console console.in --stop-console 'stop now' -p server.pid --user mc:crew \
+unit mc -C /run/mc -o console.log --console console.in --stop-console 'stop now' --user mc:crew \
 	--memory 64M --tasks 20 --cpus 1.5 --restart on-failure -- \
 	sh -c 'echo up; while read line; do echo "$line!"; [ "$line" != "stop now" ] || exit 0; done; echo end of file'
 cd /run/mc
 systemctl start mc || exit; echo $?
-say named; [ $(cat server.pid) = $(systemctl show -P MainPID mc) ] && echo same
-say status; "$D" status server.pid | grep -o running
+main() { systemctl show -P MainPID mc; }
 say console; stat -c '%F %a %U %G' console.in
-say user; stat -c '%U %G' /proc/$(cat server.pid)
+say user; stat -c '%U %G' /proc/$(main)
 say limits; systemctl show -P MemoryMax -P TasksMax -P CPUQuotaPerSecUSec mc
 up() { until [ "$(grep -c ^up console.log)" = $1 ]; do sleep .02; done; }
 say talks; up 1; echo hello >console.in; until grep -q 'hello!' console.log; do sleep .02; done; tail -n1 console.log
-say killed; was=$(cat server.pid); kill -9 $was; until new=$(cat server.pid 2>/dev/null) && [ -n "$new" ] && [ $new != $was ]; do sleep .05; done; up 2; [ $new = $(systemctl show -P MainPID mc) ] && echo again
-say stopped; systemctl stop mc; tail -n1 console.log; systemctl is-active mc; ls /run/mc
+say killed; kill -9 $(main); up 2; echo again
+say stopped; systemctl stop mc; tail -n1 console.log; systemctl is-active mc; ls /run/mc; stat -c '%U %a' console.log
+say ends; systemctl start mc; up 3; echo 'stop now' >console.in; until [ "$(systemctl is-active mc)" = inactive ]; do sleep .02; done; systemctl show -P Result -P NRestarts mc; grep -c ^up console.log
+say link; systemctl start mc; up 4; mkdir /run/root; mv console.log kept; ln -s /run/root/evil console.log; kill -9 $(main); until [ "$(systemctl show -P NRestarts mc)" -ge 1 ]; do sleep .02; done; systemctl stop mc; ls /run/root
+say no console; rm console.log console.in; systemctl start mc; up 1; rm console.in; systemctl stop mc; ls
 `)
 	require.Equal(t, "0", got["install"], "and not a word of systemd-analyze")
-	require.Equal(t, "same", got["named"])
-	require.Equal(t, "running", got["status"])
 	require.Equal(t, "fifo 600 mc crew", got["console"])
 	require.Equal(t, "mc crew", got["user"])
 	require.Equal(t, "1.500000s\n67108864\n20", got["limits"])
 	require.Equal(t, "hello!", got["talks"])
 	require.Equal(t, "again", got["killed"])
-	require.Equal(t, "stop now!\ninactive\nconsole.in\nconsole.log", got["stopped"])
+	require.Equal(t, "stop now!\ninactive\nconsole.in\nconsole.log\nmc 644", got["stopped"])
+	require.Equal(t, "success\n0\n3", got["ends"], "and is not started again")
+	require.Empty(t, got["link"], "root follows no link of the user's")
+	require.Equal(t, "console.log\nkept", got["no console"])
 }
 
 // With notify the unit is started when the program says so, and it is watched.
