@@ -33,11 +33,14 @@ func (p *Process) send(ctx context.Context, line string) error {
 		return failed(ErrExited)
 	}
 	fifo, err := p.openFIFO()
-	if err != nil {
-		return failed(err)
+	if err == nil {
+		defer unix.Close(fifo)
+		err = p.writeLine(ctx, fifo, []byte(line+"\n"))
 	}
-	defer unix.Close(fifo)
-	if err := p.writeLine(ctx, fifo, []byte(line+"\n")); err != nil {
+	if errors.Is(err, ErrConsoleGone) && p.hasEnded() { // which is why nobody reads
+		err = ErrExited
+	}
+	if err != nil {
 		return failed(err)
 	}
 	return nil

@@ -29,7 +29,7 @@ rm in; kill -9 $old; again $old c.pid; until [ $(grep -c up clog) = 2 ]; do slee
 
 say loop; cp /bin/sleep prog; old=$("$D" --restart always -o dlog -p d.pid -- ./prog 1000); printf '#!/bin/sh\nexit 7\n' >other; chmod +x other; mv other prog; kill -9 $old
 until [ "$(systemctl show -P NRestarts 'detach-d-*')" -ge 2 ]; do sleep .02; done
-"$D" status d.pid 2>&1 | grep -o 'again and again'; "$D" -p d.pid -- sleep 1001 2>&1 | grep -o 'again and again'
+until "$D" status d.pid 2>&1 | grep -o 'again and again'; do :; done; until "$D" -p d.pid -- sleep 1001 2>&1 | grep -o 'again and again'; do :; done # it is up for moments
 "$D" stop d.pid >/dev/null; echo $?; ls d.pid* 2>/dev/null; systemctl list-units --all --plain --no-legend 'detach-d-*'; ls -d /run/systemd/system/detach-* 2>/dev/null
 
 say copied; mkdir srv; old=$("$D" --restart always -C srv -p s.pid -o log -- sleep 1002); cp -a srv copy; "$D" stop -q srv/s.pid; "$D" --restart always -C srv -p s.pid -o log -- sleep 1003 >/dev/null

@@ -81,7 +81,7 @@ main() { systemctl show -P MainPID mc; }
 say console; stat -c '%F %a %U %G' console.in
 say user; stat -c '%U %G' /proc/$(main)
 say limits; systemctl show -P MemoryMax -P TasksMax -P CPUQuotaPerSecUSec mc
-up() { until [ "$(grep -c ^up console.log)" = $1 ]; do sleep .02; done; }
+up() { until [ "$(grep -cs ^up console.log)" = $1 ]; do sleep .02; done; }
 say talks; up 1; echo hello >console.in; until grep -q 'hello!' console.log; do sleep .02; done; tail -n1 console.log
 say killed; kill -9 $(main); up 2; echo again
 say stopped; systemctl stop mc; tail -n1 console.log; systemctl is-active mc; ls /run/mc; stat -c '%U %a' console.log

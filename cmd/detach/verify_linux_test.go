@@ -263,16 +263,20 @@ show() { # TITLE PID
 	"$0" verify $2
 	echo "status $?"
 }
+executed() { until [ "$(cat /proc/$(systemctl show -P MainPID $1)/comm)" = sleep ]; do :; done; }
 systemd-run -q --unit=game sleep 1000
+executed game
 show service $(systemctl show -P MainPID game)
 show detached $("$0" --via fork -- sleep 1001)
 setsid -f sleep 1002 </dev/null >/dev/null 2>&1
+until pgrep -fx 'sleep 1002' >/dev/null; do :; done
 show orphan $(pgrep -fx 'sleep 1002')
 systemd-run -q --unit=shell sh -c 'sleep 1003 & wait'
 until pgrep -fx 'sleep 1003' >/dev/null; do :; done
 show helper $(pgrep -fx 'sleep 1003')
 systemd-run -q --unit=listener --socket-property=ListenStream=/run/listener sleep 1004
 systemctl start listener.service
+executed listener
 show listener $(systemctl show -P MainPID listener)
 systemd-run -q --unit=pair sh -c 'setsid -f sleep 1005; exec sleep 1006'
 until pgrep -fx 'sleep 1006' >/dev/null; do :; done
