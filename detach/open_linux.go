@@ -67,33 +67,33 @@ type named struct {
 	pidFile string  // absolute where it can be told: not what the record says, the folder may have been moved
 }
 
-// ownsUnit and follow are those of its record.
-func (n named) ownsUnit() bool {
+// file opens the folder of its PID file; nil if it cannot.
+func (n named) file() *pidFile {
 	f, err := openPIDDir(n.pidFile)
 	if err != nil {
-		return false
+		return nil
 	}
+	return f
+}
+
+// ownsUnit and follow are those of its record.
+func (n named) ownsUnit() bool {
+	f := n.file()
 	defer f.close()
 	return n.record.ownsUnit(f)
 }
 
 func (n named) follow(ctx context.Context) error {
-	f, err := openPIDDir(n.pidFile)
-	if err != nil {
-		return ErrExited
-	}
+	f := n.file()
 	defer f.close()
 	return n.record.follow(ctx, f)
 }
 
 // adopt puts its process on record in place of what was there.
 func (n named) adopt(was Identity) {
-	if n.pidFile == "" {
-		return
-	}
-	if f, err := openPIDDir(n.pidFile); err == nil {
+	if f := n.file(); f != nil {
+		defer f.close()
 		f.adopt(was, n.record)
-		f.close()
 	}
 }
 

@@ -112,18 +112,30 @@ func superviseFiles(s *service.Spec, r *Record) {
 		s.Properties = append(s.Properties, service.Property{Name: name, Value: value})
 	}
 	s.Path, s.Args = r.openedByShell(s.Path, s.Args)
-	if r.Console == "" && r.Stdin != "" && r.User == "" {
-		set("StandardInputFile", r.Stdin)
-	} else {
-		set("StandardInput", "null")
-	}
-	for _, l := range [][2]string{{"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}} {
-		if l[1] == "" || l[1] == os.DevNull || r.User != "" {
-			set(l[0], "null")
-		} else {
-			set(l[0]+"FileToAppend", l[1])
+	for _, f := range r.openedBySystemd() {
+		switch {
+		case f.path == "":
+			set(f.name, "null")
+		case f.name == "StandardInput":
+			set(f.name+"File", f.path)
+		default:
+			set(f.name+"FileToAppend", f.path)
 		}
 	}
+}
+
+// standardFile is a file that systemd opens; without a path it is /dev/null.
+type standardFile struct{ name, path string }
+
+// openedBySystemd are the standard files that openedByShell leaves to systemd.
+func (r *Record) openedBySystemd() []standardFile {
+	files := []standardFile{{"StandardInput", r.Stdin}, {"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}}
+	for i := range files {
+		if r.User != "" || files[i].path == os.DevNull {
+			files[i].path = ""
+		}
+	}
+	return files
 }
 
 // withoutDots takes the ".." out of the paths, which systemd does not take.

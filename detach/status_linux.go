@@ -22,7 +22,7 @@ func survey(ps []*Process) ([]Status, error) {
 	statuses := make([]Status, len(ps))
 	for i, p := range ps {
 		statuses[i] = look.status(p)
-		if p.hasEnded() {
+		if s := statuses[i].State; s == Dead || s == Absent {
 			if exit := p.Record.exitInUnit(context.Background(), &managers); exit.Known {
 				statuses[i].Exit = &exit
 			}

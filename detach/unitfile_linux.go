@@ -3,7 +3,6 @@ package detach
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -167,16 +166,15 @@ func (c *Cmd) unitProcess(f *unitLines, r *Record) {
 	f.path("WorkingDirectory", "", r.Dir)
 	f.plain("UMask", fmt.Sprintf("%04o", c.umask()))
 	f.plain("IgnoreSIGPIPE", "no")
-	if r.Stdin != "" && c.User == "" {
-		f.path("StandardInput", "file:", r.Stdin)
-	}
-	for _, l := range [][2]string{{"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}} {
+	for _, file := range r.openedBySystemd() {
 		switch {
-		case l[1] == "": // the journal
-		case l[1] == os.DevNull, c.User != "":
-			f.plain(l[0], "null")
+		case file.path == "" && (r.Stdout == "" || file.name == "StandardInput"): // the journal, and null
+		case file.path == "":
+			f.plain(file.name, "null")
+		case file.name == "StandardInput":
+			f.path(file.name, "file:", file.path)
 		default:
-			f.path(l[0], "append:", l[1])
+			f.path(file.name, "append:", file.path)
 		}
 	}
 	if c.Limits.Nice != nil {
