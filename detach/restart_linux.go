@@ -69,25 +69,37 @@ func (c *Cmd) supervision() []service.Property {
 	return list
 }
 
-// openedByShell has a shell open standard files and execute the program: a
-// console, which systemd would open for reading only, so that it is at its end
-// with the last writer; and all of them where they are another user's, who could
-// lead root astray with a symbolic link at the next start.
+// openedByShell has a shell open standard files and execute the program, where
+// opener says so.
 func (r *Record) openedByShell(path string, args []string) (string, []string) {
+	opener := r.opener()
+	if opener == nil {
+		return path, args
+	}
+	return shell, append(append(opener, path), args[1:]...)
+}
+
+const shell = "/bin/sh"
+
+// opener are the words of a shell that opens standard files and executes the words
+// that follow: a console, which systemd would open for reading only, so that it is
+// at its end with the last writer; and all of them where they are another user's,
+// who could lead root astray with a symbolic link at the next start. It is nil
+// where all can be left to systemd.
+func (r *Record) opener() []string {
 	script, files := `exec <"$0"`, []string{cmp.Or(r.Console, r.Stdin, os.DevNull)}
 	outputs := r.User != "" && r.Stdout != ""
 	switch {
 	case r.Console != "":
 		script = `[ -p "$0" ] || command -p mkfifo -m 0600 -- "$0"; [ -p "$0" ] && exec <>"$0"`
 	case r.User == "" || r.Stdin == "" && !outputs:
-		return path, args
+		return nil
 	}
 	if outputs {
 		script += ` && exec >>"$1" 2>>"$2" && shift 2`
 		files = append(files, r.Stdout, r.Stderr)
 	}
-	args = append([]string{path}, args[1:]...)
-	return "/bin/sh", append(append([]string{"sh", "-c", script + ` && exec "$@"`}, files...), args...)
+	return append([]string{"sh", "-c", script + ` && exec "$@"`}, files...)
 }
 
 // checkUnitWords refuses paths that are lost when systemd reads the unit again.

@@ -127,7 +127,7 @@ func throughShell(path string, args []string) (string, []string) {
 	if executableInUnit(path) {
 		return path, args
 	}
-	return "/bin/sh", append([]string{"sh", "-c", `exec "$0" "$@"`, path}, args[1:]...)
+	return shell, append([]string{"sh", "-c", `exec "$0" "$@"`, path}, args[1:]...)
 }
 
 // properties assigns what is a property of D-Bus elsewhere.

@@ -126,6 +126,12 @@ func (c *Cmd) checkUnitFiles(r *Record, user *account) error {
 // unitCommands are what is executed, and what Stop does with the console. The user
 // does it, and not root, whom a user could lead astray with a symbolic link.
 func (c *Cmd) unitCommands(f *unitLines, r *Record) {
+	if opener := r.opener(); opener != nil {
+		// systemd takes the shell for the program, and a start for done before the
+		// shell has opened anything. So one does it beforehand: then the console is
+		// there when the start is done, and what cannot be opened is a failed start.
+		f.command("ExecStartPre", shell, append(opener[1:], shell, "-c", ":")...)
+	}
 	path, args := r.openedByShell(r.Path, r.Command)
 	path, args = throughShell(path, args)
 	if filepath.Base(args[0]) == filepath.Base(path) && !strings.Contains(path, "$") {
@@ -136,7 +142,7 @@ func (c *Cmd) unitCommands(f *unitLines, r *Record) {
 	if r.StopConsole != "" {
 		// systemd executes this after the program has ended, too, and sends SIGTERM
 		// when it has ended itself.
-		f.command("ExecStop", "/bin/sh", "-c",
+		f.command("ExecStop", shell, "-c",
 			`[ -n "$MAINPID" ] && [ -p "$0" ] || exit 0; printf '%s\n' "$1" 1<>"$0" && command -p tail --pid="$MAINPID" -f /dev/null`, r.Console, r.StopConsole)
 	}
 }

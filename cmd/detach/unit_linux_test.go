@@ -86,8 +86,9 @@ say talks; up 1; echo hello >console.in; until grep -q 'hello!' console.log; do 
 say killed; kill -9 $(main); up 2; echo again
 say stopped; systemctl stop mc; tail -n1 console.log; systemctl is-active mc; ls /run/mc; stat -c '%U %a' console.log
 say ends; systemctl start mc; up 3; echo 'stop now' >console.in; until [ "$(systemctl is-active mc)" = inactive ]; do sleep .02; done; systemctl show -P Result -P NRestarts mc; grep -c ^up console.log
-say link; systemctl start mc; up 4; mkdir /run/root; mv console.log kept; ln -s /run/root/evil console.log; kill -9 $(main); until [ "$(systemctl show -P NRestarts mc)" -ge 1 ]; do sleep .02; done; systemctl stop mc; ls /run/root
+say link; systemctl start mc; up 4; mkdir /run/root; mv console.log kept; ln -s /run/root/evil console.log; kill -9 $(main); until [ "$(systemctl show -P NRestarts mc)" -ge 2 ]; do sleep .02; done; systemctl stop mc; ls /run/root
 say no console; rm console.log console.in; systemctl start mc; up 1; rm console.in; systemctl stop mc; ls
+say cannot be opened; touch console.in; systemctl start mc 2>&1 | head -n1; ! systemctl is-active mc
 `)
 	require.Equal(t, "0", got["install"], "and not a word of systemd-analyze")
 	require.Equal(t, "fifo 600 mc crew", got["console"])
@@ -99,6 +100,7 @@ say no console; rm console.log console.in; systemctl start mc; up 1; rm console.
 	require.Equal(t, "success\n0\n3", got["ends"], "and is not started again")
 	require.Empty(t, got["link"], "root follows no link of the user's")
 	require.Equal(t, "console.log\nkept", got["no console"])
+	require.Regexp(t, `^Job for mc.service failed because .*\nactivating$`, got["cannot be opened"], "the file that is no FIFO; it is tried again")
 }
 
 // With notify the unit is started when the program says so, and it is watched.
