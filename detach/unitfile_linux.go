@@ -141,9 +141,10 @@ func (c *Cmd) unitCommands(f *unitLines, r *Record) {
 	}
 	if r.StopConsole != "" {
 		// systemd executes this after the program has ended, too, and sends SIGTERM
-		// when it has ended itself.
+		// when it has ended itself. It keeps the console open, so that the line is not
+		// lost on a program that is yet to open it.
 		f.command("ExecStop", shell, "-c",
-			`[ -n "$MAINPID" ] && [ -p "$0" ] || exit 0; printf '%s\n' "$1" 1<>"$0" && command -p tail --pid="$MAINPID" -f /dev/null`, r.Console, r.StopConsole)
+			`[ -n "$MAINPID" ] && [ -p "$0" ] || exit 0; exec 1<>"$0" && printf '%s\n' "$1" && command -p tail --pid="$MAINPID" -f /dev/null`, r.Console, r.StopConsole)
 	}
 }
 

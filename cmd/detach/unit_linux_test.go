@@ -86,7 +86,7 @@ say talks; up 1; echo hello >console.in; until grep -q 'hello!' console.log; do 
 say killed; kill -9 $(main); up 2; echo again
 say stopped; systemctl stop mc; tail -n1 console.log; systemctl is-active mc; ls /run/mc; stat -c '%U %a' console.log
 say ends; systemctl start mc; up 3; echo 'stop now' >console.in; until [ "$(systemctl is-active mc)" = inactive ]; do sleep .02; done; systemctl show -P Result -P NRestarts mc; grep -c ^up console.log
-say link; systemctl start mc; up 4; mkdir /run/root; mv console.log kept; ln -s /run/root/evil console.log; kill -9 $(main); until [ "$(systemctl show -P NRestarts mc)" -ge 2 ]; do sleep .02; done; systemctl stop mc; ls /run/root
+say link; systemctl start mc; up 4; mkdir /run/root; mv console.log kept; ln -s /run/root/evil console.log; kill -9 $(main); until [ "$(systemctl show -P NRestarts mc)" -ge 2 ] || [ -e /run/root/evil ]; do sleep .02; done; systemctl stop mc; ls /run/root
 say no console; rm console.log console.in; systemctl start mc; up 1; rm console.in; systemctl stop mc; ls
 say cannot be opened; touch console.in; systemctl start mc 2>&1 | head -n1; ! systemctl is-active mc
 `)
