@@ -98,7 +98,7 @@ func (f *unitLines) word(s string, inCommand bool) string {
 			bare = false
 			fmt.Fprintf(&b, `\x%02x`, r)
 		default:
-			bare = bare && isBare(r)
+			bare = bare && (service.IsPlain(r) || r > 0x7f && r != utf8.RuneError)
 			b.WriteRune(r)
 		}
 	}
@@ -106,10 +106,6 @@ func (f *unitLines) word(s string, inCommand bool) string {
 		return b.String()
 	}
 	return string(quote) + b.String() + string(quote)
-}
-
-func isBare(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@+=:,./-", r) || r > 0x7f && r != utf8.RuneError
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -47,16 +47,15 @@ type Spec struct {
 // PlainWords tells whether every version of systemd reads the command again as it
 // has written it.
 func (s *Spec) PlainWords() bool {
-	if strings.ContainsFunc(s.Path, func(r rune) bool { return r == ' ' || !isPlain(r) }) {
-		return false
-	}
-	return !slices.ContainsFunc(s.Args, func(word string) bool {
-		return strings.ContainsFunc(word, func(r rune) bool { return !isPlain(r) })
+	odd := func(r rune) bool { return !IsPlain(r) }
+	return !strings.ContainsFunc(s.Path, odd) && !slices.ContainsFunc(s.Args, func(word string) bool {
+		return strings.ContainsFunc(strings.ReplaceAll(word, " ", ""), odd)
 	})
 }
 
-func isPlain(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@+=:,./- ", r)
+// IsPlain tells whether a character needs no quotes, see systemd.syntax(7).
+func IsPlain(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@+=:,./-", r)
 }
 
 // Limit is a resource limit, see setrlimit(2).
