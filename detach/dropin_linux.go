@@ -2,8 +2,11 @@ package detach
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -104,11 +107,32 @@ func (d dropIn) place(ctx context.Context, m service.Manager, s *service.Spec) e
 	if !wanted {
 		return d.failed("remove", d.remove())
 	}
+	d.sweep(ctx, m)
 	text, err := dropInText(s)
 	if err != nil {
 		return err
 	}
 	return d.failed("write", d.write(text))
+}
+
+// sweepAge is far more than a start takes: what is younger may be of one that has
+// yet to ask systemd.
+const sweepAge = time.Hour
+
+// sweep removes the drop-ins of daemons that ended long ago without being asked
+// for since: there may be no PID file to ask by.
+func (d dropIn) sweep(ctx context.Context, m service.Manager) {
+	found, _ := filepath.Glob("/" + strings.Join(append(d.parents(), "detach-*.service.d", dropInName), "/"))
+	for _, path := range found {
+		other := dropIn{strings.TrimSuffix(filepath.Base(filepath.Dir(path)), ".d"), d.user}
+		file, err := os.Lstat(path)
+		if err != nil || time.Since(file.ModTime()) < sweepAge || !other.isOwn() || other == d {
+			continue
+		}
+		if u, err := m.Look(ctx, other.unit); err == nil && u.Gone() {
+			_ = other.remove()
+		}
+	}
 }
 
 func (d dropIn) failed(op string, err error) error {

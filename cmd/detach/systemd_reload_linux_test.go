@@ -167,6 +167,13 @@ say not ready; "$D" --restart always -p p.pid --ready alive=1m -- sh -c 'exit 3'
 say refused; "$D" --restart always -p p.pid -- sh -c 'exec sleep 72008' '$' >/dev/null; rm p.pid p.pid.json; cp /run/systemd/system/detach-*.d/exec.conf was
 "$D" --restart always -p p.pid -- sh -c 'exec sleep 72009' '$' 2>&1; echo $?; cmp was /run/systemd/system/detach-*.d/exec.conf && echo untouched
 systemctl stop 'detach-*'; "$D" --via systemd -p p.pid -- sleep 72005 >/dev/null; "$D" stop -q p.pid; dropins
+say nameless; nameless() { "$D" --restart on-failure --console in -- "$@" '$' >/dev/null || exit; }
+aged() { touch -d '2 hours ago' /run/systemd/system/detach-*.d/exec.conf; }
+running() { systemctl list-units --plain --no-legend --state=active,activating 'detach-*' | wc -l; }
+nameless sh -c 'read x'; nameless sh -c 'exec sleep 72012'; aged; nameless sh -c 'read x'; dropins
+for x in 1 2; do echo >in; done; until [ $(running) = 1 ]; do sleep .02; done
+nameless sh -c 'exec sleep 72012'; dropins; running
+systemctl stop 'detach-*'; aged; "$D" --restart always -p p.pid -- sh -c 'exec sleep 72012' '$' >/dev/null; dropins; "$D" stop -q p.pid; dropins; rm in
 say link; mkdir -p theirs; : >theirs/exec.conf; ln -s /run/w/theirs /run/systemd/system/$unit.d; "$D" --restart always -p p.pid -- sh -c 'exec sleep 72010' '$' 2>&1; echo $?; ls -A -s theirs; rm /run/systemd/system/$unit.d
 say path; mkdir 'back\'; for dir in 'back\' .; do "$D" -C "$dir" --restart always -p /run/w/p.pid -o 'new
 line' -- sleep 72011 2>&1; echo $?; done
@@ -182,6 +189,7 @@ say left; left 720; rm -f p.pid*
 	require.Regexp(t, `^detach: exec ./bad: exec format error\nhint: .*\n126\n0$`, got["not executed"])
 	require.Regexp(t, `^detach: start /usr/bin/sh: ended before it was ready: exit status 3\nhint: .*\n123\n0$`, got["not ready"])
 	require.Regexp(t, `^detach: start with p.pid: already running as PID \d+\nhint: .*\n125\nuntouched\n0$`, got["refused"])
+	require.Equal(t, "3\n3\n2\n1\n0", got["nameless"], "the old one that had ended goes with the next start, and in the end all")
 	require.Regexp(t, `^detach: write /run/systemd/system/detach-p-[0-9a-f]{16}.service.d/exec.conf: not a directory\n125\ntotal 0\n0 exec.conf$`, got["link"])
 	require.Equal(t, "detach: write /run/w/back\\: WorkingDirectory= of a unit file cannot say this path\n125\n"+
 		`detach: write "/run/w/new\nline": StandardOutput= of a unit file cannot say this path`+"\n125", got["path"])
