@@ -38,7 +38,7 @@ func TestStatusInterruptedEndsItsCheck(t *testing.T) {
 			require.Equal(t, statusFailed, cmd.ProcessState.ExitCode())
 			require.Equal(t, "detach: status: interrupted\n", stderr.String())
 			require.Empty(t, stdout.String())
-			require.False(t, command.Alive())
+			command.AwaitEnd(t) // of what was killed with it only the shell is waited for
 			require.True(t, daemon.Alive())
 		})
 	}
