@@ -19,6 +19,7 @@ import (
 // PID file, and stop means it.
 func TestSystemdRestart(t *testing.T) {
 	lab.Program(t, "python3")
+	lab.Program(t, "strace")
 	got := inSections(t, lab.Systemd, `
 mkdir /run/w; cd /run/w
 again() { # PID FILE: waits for another process
@@ -39,6 +40,10 @@ for when in on-failure always; do
 done
 say clean exit; "$D" --restart on-failure -p clean.pid --console clean.in -- sh -c 'read x; exit 0' >/dev/null; "$D" send clean.pid end; until ! "$D" status clean.pid >/dev/null; do sleep .02; done; systemctl list-units --all --plain --no-legend 'detach-*'
 say stop by signal; "$D" --restart always -p signal.pid -- sleep 1001 >/dev/null; "$D" stop -q signal.pid; echo $?; systemctl list-units --all --plain --no-legend 'detach-*'; pgrep -fx 'sleep 1001'
+say meanwhile; old=$("$D" --restart always -p m.pid -- sleep 1005) # it ends between being opened and being looked at
+: >trace; strace -f -o trace -P /proc --inject=getdents64:signal=STOP:when=1 "$D" status m.pid >status & until grep -q 'stopped by SIGSTOP' trace; do kill -0 $! || exit; sleep .02; done
+kill -9 $old; while kill -0 $old 2>/dev/null; do sleep .02; done; while kill -CONT $(sed -n '/stopped by SIGSTOP/{s/ .*//p;q}' trace) 2>/dev/null; do sleep .02; done; wait $!; echo $? # each of its threads is stopped once
+grep -o running status; again $old m.pid; grep -c "^pid  *$new$" status; "$D" stop -q m.pid
 say not stolen; old=$("$D" --restart always -p stolen.pid -- sleep 1002); unit=$(sed -n 's/.*"unit": "\(.*\)",/\1/p' stolen.pid.json)
 systemctl stop $unit; systemd-run -q sleep 1003; "$D" status stolen.pid | grep -o 'dead'; "$D" stop -q stolen.pid; pgrep -fx '/usr/bin/sleep 1003' >/dev/null && echo untouched
 say watchdog; : >dog.log; old=$("$D" --restart on-failure --watchdog 1s -p dog.pid -o dog.log -- python3 -c 'import os,socket,time; s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.sendto(b"WATCHDOG=1",os.environ["NOTIFY_SOCKET"]); print("told", os.environ["WATCHDOG_USEC"], flush=True); time.sleep(1000)')
@@ -53,6 +58,7 @@ true
 	}
 	require.Empty(t, got["clean exit"])
 	require.Equal(t, "0", got["stop by signal"])
+	require.Equal(t, "0\nrunning\n1", got["meanwhile"])
 	require.Equal(t, "dead\nuntouched", got["not stolen"])
 	require.Equal(t, "bitten\n0", got["watchdog"])
 	require.Regexp(t, `^detach: restart always: nobody looks after a double fork\nhint: .*--via systemd.*\ndetach: watchdog 1s: nobody looks after a double fork\nhint: .*$`, got["fork"])

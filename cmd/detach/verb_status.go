@@ -120,8 +120,27 @@ func runStatus(args []string, stdout, stderr io.Writer) (status int) {
 	return status
 }
 
-// look looks at all targets at once.
+// look looks at all targets, and again at one that has ended meanwhile and that
+// systemd starts again.
 func look(targets []target, stderr io.Writer) []looked {
+	found := lookOnce(targets, stderr)
+	for i := range found {
+		for found[i].followed() {
+			found[i].process.Close()
+			found[i] = lookOnce(targets[i:i+1], stderr)[0]
+		}
+	}
+	return found
+}
+
+// followed tells whether there may be another process by now: Open had found it
+// alive.
+func (l *looked) followed() bool {
+	return l.State == detach.Dead && l.Record.Restart != detach.RestartNo && l.process.PIDFD() != -1
+}
+
+// lookOnce looks at all targets at once.
+func lookOnce(targets []target, stderr io.Writer) []looked {
 	found := make([]looked, len(targets))
 	var known []*detach.Process
 	var where []int

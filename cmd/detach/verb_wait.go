@@ -16,10 +16,11 @@ const waitUsage = `Usage: detach wait [flags] TARGET...
 
 Wait until all of these daemons have ended, and print how each did. How is known
 of one that ended while it was waited for, on Linux 6.15 and later, and often
-before; and of one that systemd holds, as long as what it has left runs. TARGET is a PID file, a record, a PID, or an identity as --json prints it.
-A PID file that is not there is an error, for it may be the wrong name; a daemon
-that has ended and left its PID file has ended: then only a limit on memory that
-it reached can still be told, of one in a cgroup of its own.
+before; and of one that systemd holds, as long as what it has left runs. TARGET
+is a PID file, a record, a PID, or an identity as --json prints it. A PID file
+that is not there is an error, for it may be the wrong name; a daemon that has
+ended and left its PID file has ended: then only a limit on memory that it
+reached can still be told, of one in a cgroup of its own.
 
       --timeout TIME   wait no longer than this, such as 90s (default: for ever)
       --json           print one JSON object for each target

@@ -39,9 +39,13 @@ func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
 	var pid, was uint32
 	var code, status, errno int32
 	var kind string
+	var job struct {
+		ID   uint32 // 0 for none
+		Path dbus.ObjectPath
+	}
 	for name, to := range map[string]any{
 		"ActiveState": &u.Active, "MainPID": &pid, "ExecMainPID": &was, "Result": &u.Result, "ExecMainCode": &code, "ExecMainStatus": &status,
-		"Type": &kind, "StatusText": &u.Text, "StatusErrno": &errno,
+		"Type": &kind, "StatusText": &u.Text, "StatusErrno": &errno, "Job": &job,
 	} {
 		if value, ok := all[name]; ok {
 			if err := dbus.Store([]any{value.Value()}, to); err != nil {
@@ -50,7 +54,7 @@ func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
 		}
 	}
 	u.PID, u.Was, u.Code, u.Status = int(pid), int(was), int(code), int(status)
-	u.Notifies, u.Errno = kind == "notify", int(errno)
+	u.Queued, u.Notifies, u.Errno = job.ID != 0, kind == "notify", int(errno)
 	return u, nil
 }
 

@@ -73,6 +73,7 @@ type Property struct {
 // Unit is what the service manager knows of a unit.
 type Unit struct {
 	Active string // ActiveState: "active", "activating", "inactive", "failed", ...
+	Queued bool   // it has a job, such as to be started
 	PID    int    // of the main process, 0 if there is none
 	Was    int    // of the main process, also when it has ended
 	Result string // "success", "exit-code", "signal", "oom-kill", ...
@@ -91,7 +92,7 @@ func (u Unit) Runs() bool {
 }
 
 // Gone tells whether nothing of the unit runs or is about to.
-func (u Unit) Gone() bool { return u.Active == "inactive" || u.Active == "failed" }
+func (u Unit) Gone() bool { return (u.Active == "inactive" || u.Active == "failed") && !u.Queued }
 
 // Manager is a connection to a service manager. Every call ends within
 // Patience, or with its context.
