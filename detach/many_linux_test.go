@@ -94,6 +94,10 @@ func startAndKill() (detach.Identity, error) {
 		return detach.Identity{}, err
 	}
 	defer p.Close()
+	// Last of all the kernel says of a new program what its arguments are.
+	if arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID)); string(arguments) != "sleep\x001000\x00" {
+		err = fmt.Errorf("process %d: arguments %q", p.PID, arguments)
+	}
 	s, ok := lab.ReadStatus(p.PID)
 	if !ok || s.Zombie() || !p.Report.OK() || len(p.Report.Hazards) > 0 || s["PPid"] == strconv.Itoa(os.Getpid()) {
 		err = fmt.Errorf("process %d: %v, %+v", p.PID, s, p.Report)

@@ -57,13 +57,14 @@ const execPatience = 10 * time.Second
 // kernel wakes the parent of a vfork when the old memory is given up, and only
 // then marks the process as executed (begin_new_exec in fs/exec.c): on a loaded
 // machine it may be seen in between. From there on an exec does not fail any
-// more, it could only end the process. The double fork has waited for that too,
+// more, it could only end the process, and until it is through /proc tells no
+// arguments to whoever has been told of the daemon. The double fork has waited for that too,
 // but no longer than another fork may hold its pipe.
 func readExeced(pid, pidfd int) (proc.Stat, error) {
 	deadline := time.Now().Add(execPatience)
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
 		stat, err := proc.ReadStat(pid)
-		if err != nil || stat.Execed() || hasEnded(pidfd) || time.Now().After(deadline) {
+		if err != nil || !stat.Executing() || hasEnded(pidfd) || time.Now().After(deadline) {
 			return stat, err
 		}
 		time.Sleep(pause)

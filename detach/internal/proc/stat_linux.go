@@ -23,6 +23,8 @@ type Stat struct {
 	Threads int    // (20)
 	Start   uint64 // (22) clock ticks after boot
 	RSS     int64  // (24) resident set, pages
+	Code    uint64 // (26) address of the program's code, 1 where the kernel hides addresses
+	EnvEnd  uint64 // (51) address of the end of its environment
 	Exit    int    // (52) of a zombie: wait status, 0 where the kernel hides it
 }
 
@@ -31,6 +33,15 @@ const forkedNoExec = 0x40
 
 // Execed tells whether the process has called execve since it was forked.
 func (s Stat) Execed() bool { return s.Flags&forkedNoExec == 0 }
+
+// Executing tells whether an execve is not through yet: the kernel says where the
+// arguments and the environment are when it has loaded the program
+// (create_elf_tables in fs/binfmt_elf.c). Until then a program that cannot be
+// loaded may still end the process. Of a process whose addresses are hidden it
+// is false, and of one whose first thread has ended.
+func (s Stat) Executing() bool {
+	return !s.Execed() || s.EnvEnd == 0 && s.Code != 1 && s.State != 'Z' && s.State != 'X'
+}
 
 // ReadStat reads /proc/PID/stat. The error is ENOENT or ESRCH where there is
 // no such process, and ENOENT too where hidepid= hides it.
@@ -86,7 +97,7 @@ func ParseStat(data []byte) (Stat, error) {
 	for _, f := range []struct {
 		number int
 		to     *uint64
-	}{{14, &s.User}, {15, &s.System}, {22, &s.Start}} {
+	}{{14, &s.User}, {15, &s.System}, {22, &s.Start}, {26, &s.Code}, {51, &s.EnvEnd}} {
 		if *f.to, err = strconv.ParseUint(string(fields[f.number-3]), 10, 64); err != nil {
 			return Stat{}, errStat
 		}
