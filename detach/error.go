@@ -75,6 +75,23 @@ type ThreadError struct {
 
 func (e *ThreadError) Error() string { return fmt.Sprintf("is a thread of PID %d", e.PID) }
 
+// SupervisedError means that systemd would start again what is to be ended. That
+// has not been signalled, unless systemd has changed its mind since.
+type SupervisedError struct {
+	Unit string
+	Err  error // why systemd is not kept from it; nil for a unit that is not of this package
+}
+
+func (e *SupervisedError) Error() string {
+	text := "systemd would start it again as " + e.Unit
+	if e.Err != nil {
+		text += ", and cannot be told not to: " + e.Err.Error()
+	}
+	return text
+}
+
+func (e *SupervisedError) Unwrap() error { return e.Err }
+
 var (
 	// ErrExited means that the program was exec'd but ended before it could be
 	// verified, or, from Open, that the daemon has ended.

@@ -118,8 +118,7 @@ const forgetPatience = 5 * time.Second
 // be, it comes to the same a moment later.
 func (p *Process) forget(ctx context.Context) {
 	p.Record.removeCgroup(ctx, forgetPatience)
-	// A record may say anything, and have been copied.
-	if !p.Record.dropIn().isOwn() || p.pidFile != "" && !(named{record: &p.Record, pidFile: p.pidFile}).ownsUnit() {
+	if !p.ownsUnit() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetPatience)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -131,14 +132,22 @@ func hasEnded(pidfd int) bool {
 }
 
 func (p *Process) kill(ctx context.Context) error {
+	again, err := p.supervisor(ctx)
+	if err != nil {
+		return &Error{Op: "kill", Path: strconv.Itoa(p.PID), Err: err}
+	}
+	defer again.close()
 	if err := p.Signal(unix.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	if _, err := p.Wait(ctx); err != nil {
 		return err
 	}
-	if p.Record.Restart != RestartNo {
-		p.forget(ctx) // it must not be started again
+	if err := again.callOff(ctx); err != nil {
+		return &Error{Op: "kill", Path: strconv.Itoa(p.PID), Err: err}
+	}
+	if again != nil {
+		p.forget(ctx)
 	}
 	p.Record.removeCgroup(ctx, 0)
 	return removePIDFile(ctx, p.pidFile, p.Record)

@@ -104,6 +104,11 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 	if err := ctx.Err(); err != nil {
 		return failed(err)
 	}
+	again, err := p.supervisor(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	defer again.close()
 	defer s.close()
 	if err := s.holdDaemon(); err != nil {
 		return failed(err)
@@ -127,8 +132,8 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 		return failed(err)
 	}
 	s.result.Took = time.Since(began)
-	if p.Record.Restart != RestartNo {
-		p.forget(ctx) // at once: it must not be started again
+	if err := again.callOff(ctx); err != nil { // at once
+		return failed(err)
 	}
 	if exit, err := p.wait(ctx); err == nil && exit.Known {
 		s.exit = exit

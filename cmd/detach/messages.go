@@ -190,6 +190,7 @@ func execHint(e *detach.Error) string {
 }
 
 func fileHint(e *detach.Error) string {
+	var supervised *detach.SupervisedError
 	var running *detach.RunningError
 	var left *detach.LeftError
 	switch {
@@ -207,6 +208,8 @@ func fileHint(e *detach.Error) string {
 		return "log to a file and let readers follow it with tail -F; --console makes a FIFO the standard input"
 	case errors.Is(e, detach.ErrNotTheirs):
 		return "give it to the user (chown), or name another one"
+	case errors.As(e, &supervised):
+		return supervisedHint(supervised)
 	case errors.Is(e, detach.ErrRestarting):
 		return "its log tells why; detach stop ends that"
 	case errors.Is(e, detach.ErrNotSupervised):
@@ -246,4 +249,11 @@ func quote(words ...string) string {
 		}
 	}
 	return strings.Join(quoted, " ")
+}
+
+func supervisedHint(e *detach.SupervisedError) string {
+	if e.Err != nil {
+		return "stop it as root, or as the user whose systemd it is"
+	}
+	return "systemctl stop " + e.Unit
 }

@@ -38,7 +38,7 @@ chmod +x long both
 for kib in 180 220 300 1500; do say root $kib; ./long $kib ./both; done
 for kib in 180 220 300; do say user $kib; systemd-run -q --pipe --wait -p User=panel -p WorkingDirectory=/run/w ./long $kib ./both 2>&1; done
 say directly; mv /run/dbus/system_bus_socket /run/dbus/away; ./long 1500 ./both; mv /run/dbus/away /run/dbus/system_bus_socket
-say arguments; ./long 1 "$D" --via systemd -p pid -- sh -c 'exec sleep 1000' $(head -c 400000 /dev/zero | tr '\0' x | sed 's/.\{1000\}/& /g') >/dev/null; tr '\0' '\n' </proc/$(cat pid)/cmdline | head -n1; "$D" stop -q pid
+say arguments; ./long 1 "$D" --via systemd -p pid -- sh -c 'exec sleep 1000' $(head -c 400000 /dev/zero | tr '\0' x | sed 's/.\{1000\}/& /g') >/dev/null; until grep -x sleep /proc/$(cat pid)/comm || ! kill -0 $(cat pid); do sleep .02; done; "$D" stop -q pid
 say too long; ./long 300 /opt/`+strings.Replace(forbid, strings.Fields(forbid)[0], "forbid", 1)+` "$D" --via systemd -p pid -- sleep 1001 2>&1; echo $?; ls pid* 2>/dev/null; pgrep -fx 'sleep 1001'
 say supervised; ./long 300 /opt/`+strings.Replace(forbid, strings.Fields(forbid)[0], "forbid", 1)+` "$D" --restart always -p pid -- sleep 1002 >/dev/null 2>&1; echo $?; "$D" stop -q pid
 say auto; ./long 300 strace -f -qq -o trace -e trace=setsockopt -e inject=setsockopt:error=EPERM "$D" -o log --console in -p pid -- sh -c 'read x' >out 2>err & strace=$!

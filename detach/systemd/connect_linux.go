@@ -132,8 +132,17 @@ func answer(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return errNoAnswer
 	}
-	return err
+	if err != nil {
+		return said{err}
+	}
+	return nil
 }
+
+// said is an error of systemd or the bus, whose words are sentences.
+type said struct{ error }
+
+func (e said) Error() string { return strings.TrimSuffix(e.error.Error(), ".") }
+func (e said) Unwrap() error { return e.error }
 
 func dial(ctx context.Context, address string, hello bool) (*dbus.Conn, error) {
 	bus, err := dbus.Dial(address, dbus.WithContext(ctx))

@@ -80,6 +80,7 @@ type Unit struct {
 	Code   int    // CLD_EXITED, CLD_KILLED or CLD_DUMPED once the main process has ended, see waitid(2)
 	Status int    // its exit status, or the signal
 
+	Restarts bool   // its program is started again when it has ended
 	Notifies bool   // as in Spec: until it is "active" it is "activating"
 	Text     string // the last STATUS= that it sent, see sd_notify(3)
 	Errno    int    // the last ERRNO=
@@ -110,6 +111,9 @@ type Manager interface {
 
 	// Keep keeps the unit from being forgotten when it ends, until Close.
 	Keep(ctx context.Context, unit string) error
+
+	// MayStop tells by an error if Stop would be refused.
+	MayStop(ctx context.Context, unit string) error
 
 	// Stop ends all of a unit, waits for that, and makes sure that it is
 	// forgotten. It is a success if there is no such unit.
