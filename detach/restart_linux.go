@@ -87,19 +87,19 @@ const shell = "/bin/sh"
 // who could lead root astray with a symbolic link at the next start. It is nil
 // where all can be left to systemd.
 func (r *Record) opener() []string {
-	script, files := `exec <"$0"`, []string{cmp.Or(r.Console, r.Stdin, os.DevNull)}
+	script, files := `exec <"$1"`, []string{cmp.Or(r.Console, r.Stdin, os.DevNull)}
 	outputs := r.User != "" && r.Stdout != ""
 	switch {
 	case r.Console != "":
-		script = `[ -p "$0" ] || command -p mkfifo -m 0600 -- "$0"; [ -p "$0" ] && exec <>"$0"`
+		script = `[ -e "$1" ] || command -p mkfifo -m 0600 -- "$1" || exit; [ -p "$1" ] || { echo "$1: not a FIFO" >&2; exit 1; }; exec <>"$1"`
 	case r.User == "" || r.Stdin == "" && !outputs:
 		return nil
 	}
 	if outputs {
-		script += ` && exec >>"$1" 2>>"$2" && shift 2`
+		script += `; shift; exec >>"$1" 2>>"$2"; shift; unset JOURNAL_STREAM`
 		files = append(files, r.Stdout, r.Stderr)
 	}
-	return append([]string{"sh", "-c", script + ` && exec "$@"`}, files...)
+	return append([]string{"sh", "-c", script + `; shift; exec "$@"`, "sh"}, files...)
 }
 
 // checkUnitWords refuses paths that are lost when systemd reads the unit again.
@@ -140,8 +140,13 @@ func superviseFiles(s *service.Spec, r *Record) {
 type standardFile struct{ name, path string }
 
 // openedBySystemd are the standard files that openedByShell leaves to systemd.
+// What the shell itself has to say goes where systemd has put it: into the
+// journal.
 func (r *Record) openedBySystemd() []standardFile {
 	files := []standardFile{{"StandardInput", r.Stdin}, {"StandardOutput", r.Stdout}, {"StandardError", r.Stderr}}
+	if r.User != "" && r.Stdout != "" {
+		files = files[:1]
+	}
 	for i := range files {
 		if r.User != "" || files[i].path == os.DevNull {
 			files[i].path = ""

@@ -123,14 +123,18 @@ func (c *Cmd) checkUnitFiles(r *Record, user *account) error {
 	return nil
 }
 
+// lookForProgram fails as the shell would that is to execute it.
+const lookForProgram = `[ -e "$0" ] || { echo "$0: not found" >&2; exit 127; }; [ -f "$0" ] && [ -x "$0" ] || { echo "$0: cannot be executed" >&2; exit 126; }`
+
 // unitCommands are what is executed, and what Stop does with the console. The user
 // does it, and not root, whom a user could lead astray with a symbolic link.
 func (c *Cmd) unitCommands(f *unitLines, r *Record) {
 	if opener := r.opener(); opener != nil {
 		// systemd takes the shell for the program, and a start for done before the
 		// shell has opened anything. So one does it beforehand: then the console is
-		// there when the start is done, and what cannot be opened is a failed start.
-		f.command("ExecStartPre", shell, append(opener[1:], shell, "-c", ":")...)
+		// there when the start is done, and what cannot be opened, or is no program, is
+		// a failed start.
+		f.command("ExecStartPre", shell, append(opener[1:], shell, "-c", lookForProgram, r.Path)...)
 	}
 	path, args := r.openedByShell(r.Path, r.Command)
 	path, args = throughShell(path, args)

@@ -71,6 +71,9 @@ func TestUnitFileOfAServer(t *testing.T) {
 useradd -m -u 4711 -U mc; groupadd crew
 mkdir /run/mc; chown mc /run/mc
 cd /
+fails() { # NAME [WORDS]: it does not start, and the journal tells why
+	systemctl start $1 2>&1 | head -n1; systemctl stop $1; [ -z "$2" ] || until journalctl -u $1 -o cat | grep -o -- "$2"; do sleep .02; done
+}
 say install
 unit mc -C /run/mc -o console.log --console console.in --stop-console 'stop now' --user mc:crew \
 	--memory 64M --tasks 20 --cpus 1.5 --restart on-failure -- \
@@ -88,7 +91,10 @@ say stopped; systemctl stop mc; tail -n1 console.log; systemctl is-active mc; ls
 say ends; systemctl start mc; up 3; echo 'stop now' >console.in; until [ "$(systemctl is-active mc)" = inactive ]; do sleep .02; done; systemctl show -P Result -P NRestarts mc; grep -c ^up console.log
 say link; systemctl start mc; up 4; mkdir /run/root; mv console.log kept; ln -s /run/root/evil console.log; kill -9 $(main); until [ "$(systemctl show -P NRestarts mc)" -ge 2 ] || [ -e /run/root/evil ]; do sleep .02; done; systemctl stop mc; ls /run/root
 say no console; rm console.log console.in; systemctl start mc; up 1; rm console.in; systemctl stop mc; ls
-say cannot be opened; touch console.in; systemctl start mc 2>&1 | head -n1; ! systemctl is-active mc
+say cannot be opened; touch console.in; fails mc 'console.in: not a FIFO'; rm console.in
+say no program; mkdir logs; chown mc logs; cp /bin/sleep program; unit server -C /run/mc -o logs/log --user mc -- ./program 1000; rm program; fails server; grep -o 'program: .*' logs/log
+say no folder; mv logs away; fails server 'cannot create.*logs/log.*'
+say not for all; mkdir -m 700 logs; fails server 'cannot create.*logs/log.*'
 `)
 	require.Equal(t, "0", got["install"], "and not a word of systemd-analyze")
 	require.Equal(t, "fifo 600 mc crew", got["console"])
@@ -100,7 +106,11 @@ say cannot be opened; touch console.in; systemctl start mc 2>&1 | head -n1; ! sy
 	require.Equal(t, "success\n0\n3", got["ends"], "and is not started again")
 	require.Empty(t, got["link"], "root follows no link of the user's")
 	require.Equal(t, "console.log\nkept", got["no console"])
-	require.Regexp(t, `^Job for mc.service failed because .*\nactivating$`, got["cannot be opened"], "the file that is no FIFO; it is tried again")
+	const failed = `^Job for (mc|server).service failed because .*\n`
+	require.Regexp(t, failed+`console.in: not a FIFO$`, got["cannot be opened"])
+	require.Regexp(t, failed+`program: not found$`, got["no program"])
+	require.Regexp(t, failed+`cannot create.*logs/log.*`, got["no folder"])
+	require.Regexp(t, failed+`cannot create.*logs/log.*`, got["not for all"])
 }
 
 // With notify the unit is started when the program says so, and it is watched.
