@@ -129,6 +129,15 @@ func (c *Cmd) unfit(r *Record, env []string, h *holding, user *account) error {
 			return &Error{Op: "open", Path: path, Err: errOtherFile}
 		}
 	}
+	if user == nil {
+		return nil
+	}
+	for _, path := range []string{r.Stdout, r.Stderr} { // the caller's, which at each start the user is to open
+		var st unix.Stat_t
+		if path != "" && unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Uid != user.UID {
+			return &Error{Op: "open", Path: path, Err: ErrNotTheirs}
+		}
+	}
 	return nil
 }
 

@@ -19,6 +19,7 @@ say links; old=$("$D" --user mc --restart always -C mine -o log -e errors -p /ru
 until grep -q hello mine/log; do sleep .02; done; stat -c '%U %a' mine/log
 rm mine/log mine/errors; ln -s /run/w/root/evil mine/log; ln -s /run/w/root/secret mine/errors; kill -9 $old
 until [ "$(systemctl show -P NRestarts 'detach-a-*')" -ge 2 ] || [ -e root/evil ]; do sleep .02; done; "$D" stop -q a.pid; echo $?; ls root; cat root/secret
+say output; "$D" --user mc --restart always -p a.pid -- sleep 1001 2>&1 >roots; echo $?
 say input; ln -s /run/w/root/secret mine/in
 for how in '--via fork' '--via systemd' ''; do "$D" $how --user mc -C mine -i in -o out -p /run/w/b.pid -- cat 2>&1; echo $?; done; cat mine/out 2>/dev/null
 echo open >mine/plain; chmod 644 mine/plain; "$D" --user mc -C mine -i plain -o out -p /run/w/b.pid --ready alive=0s -- sh -c 'cat; sleep 1000' >/dev/null; until grep -q open mine/out; do sleep .02; done; cat mine/out; "$D" stop -q b.pid
@@ -38,6 +39,7 @@ say copied; mkdir srv; old=$("$D" --restart always -C srv -p s.pid -o log -- sle
 true
 `)
 	require.Equal(t, "mc 640\n0\nsecret\nsecret", got["links"])
+	require.Regexp(t, `^detach: open /run/w/roots: is there already and not the user's\nhint: .*\n125$`, got["output"])
 	require.Equal(t, "detach: open mine/in: permission denied\n125\ndetach: open mine/in: permission denied\n125\ndetach: open mine/in: permission denied\n125\nopen", got["input"])
 	require.Equal(t, "open", got["restarted input"])
 	require.Equal(t, "fifo\n0", got["console"])
