@@ -193,9 +193,9 @@ func (r *Record) ownsUnit(f *pidFile) bool {
 	return r.Unit != "" && f != nil && unitNameOf(r, f) == r.Unit
 }
 
-// stopRestarting stops a unit whose program does not stay up.
-func stopRestarting(ctx context.Context, path string) (Stopped, error) {
-	began := time.Now()
+// stopRestarting stops a unit whose program does not stay up, and may be up at the
+// moment: then systemd sends it SIGTERM.
+func stopRestarting(ctx context.Context, path string, began time.Time) (Stopped, error) {
 	failed := func(err error) (Stopped, error) {
 		return Stopped{}, &Error{Op: "stop", Path: path, Err: err}
 	}
@@ -214,7 +214,7 @@ func stopRestarting(ctx context.Context, path string) (Stopped, error) {
 	if err := m.Stop(ctx, named.record.Unit); err != nil {
 		return failed(err)
 	}
-	return Stopped{How: StopSignal, Took: time.Since(began)}, removePIDFile(ctx, named.pidFile, *named.record)
+	return Stopped{How: StopSignal, Signal: signalName(unix.SIGTERM), Took: time.Since(began)}, removePIDFile(ctx, named.pidFile, *named.record)
 }
 
 // adopt puts the process that systemd has started on record in place of what

@@ -27,6 +27,7 @@ const (
 // stopFile stops what a PID file names. A daemon that has ended may have left
 // others behind in its session.
 func stopFile(ctx context.Context, path string, o StopOptions) (Stopped, error) {
+	began := time.Now()
 	for {
 		p, err := open(path)
 		if err == nil {
@@ -37,7 +38,7 @@ func stopFile(ctx context.Context, path string, o StopOptions) (Stopped, error) 
 			return Stopped{How: StopGone}, nil
 		}
 		if errors.Is(err, ErrRestarting) {
-			return stopRestarting(ctx, path)
+			return stopRestarting(ctx, path, began)
 		}
 		if !errors.Is(err, ErrExited) {
 			return Stopped{}, err

@@ -31,7 +31,8 @@ rm in; kill -9 $old; again $old c.pid; until [ $(grep -c up clog) = 2 ]; do slee
 say loop; cp /bin/sleep prog; old=$("$D" --restart always -o dlog -p d.pid -- ./prog 1000); printf '#!/bin/sh\nexit 7\n' >other; chmod +x other; mv other prog; kill -9 $old
 until [ "$(systemctl show -P NRestarts 'detach-d-*')" -ge 2 ]; do sleep .02; done
 until "$D" status d.pid 2>&1 | grep -o 'again and again'; do :; done; until "$D" -p d.pid -- sleep 1001 2>&1 | grep -o 'again and again'; do :; done # it is up for moments
-"$D" stop d.pid >/dev/null; echo $?; ls d.pid* 2>/dev/null; systemctl list-units --all --plain --no-legend 'detach-d-*'; ls -d /run/systemd/system/detach-* 2>/dev/null
+until "$D" status d.pid 2>&1 | grep -q 'again and again'; do :; done; "$D" wait --timeout 1ms d.pid 2>&1; echo $?
+"$D" stop d.pid >stopped; echo $?; grep -o '[(].*' stopped; ls d.pid* 2>/dev/null; systemctl list-units --all --plain --no-legend 'detach-d-*'; ls -d /run/systemd/system/detach-* 2>/dev/null
 
 say copied; mkdir srv; old=$("$D" --restart always -C srv -p s.pid -o log -- sleep 1002); cp -a srv copy; "$D" stop -q srv/s.pid; "$D" --restart always -C srv -p s.pid -o log -- sleep 1003 >/dev/null
 "$D" status copy/s.pid | grep -o dead; "$D" stop -q copy/s.pid; kill -0 $(cat srv/s.pid) && echo runs; "$D" stop -q srv/s.pid
@@ -43,7 +44,7 @@ true
 	require.Equal(t, "detach: open mine/in: permission denied\n125\ndetach: open mine/in: permission denied\n125\ndetach: open mine/in: permission denied\n125\nopen", got["input"])
 	require.Equal(t, "open", got["restarted input"])
 	require.Equal(t, "fifo\n0", got["console"])
-	require.Equal(t, "again and again\nagain and again\n0", got["loop"])
+	require.Equal(t, "again and again\nagain and again\ndetach: wait for PID file d.pid: still runs\n124\n0\n(SIGTERM)", got["loop"])
 	require.Equal(t, "dead\nruns", got["copied"])
 }
 

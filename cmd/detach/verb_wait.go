@@ -77,10 +77,10 @@ func runWait(args []string, stdout, stderr io.Writer) (status int) {
 
 // wait waits for the end of the daemon. It may be over already.
 func (t target) wait(ctx context.Context) (detach.Exit, error) {
-	p, err := t.openAny()
+	p, err := t.openWithin(ctx)
 	if errors.Is(err, detach.ErrExited) {
 		// What its cgroup tells is known as long as that is there.
-		if p, err = t.openAny(); notRunning(err) {
+		if p, err = t.openWithin(ctx); notRunning(err) {
 			return detach.Exit{}, nil
 		}
 	}
@@ -89,6 +89,25 @@ func (t target) wait(ctx context.Context) (detach.Exit, error) {
 	}
 	defer p.Close()
 	return p.Wait(ctx)
+}
+
+// openWithin is openAny, which waits for what systemd is about to start again.
+func (t target) openWithin(ctx context.Context) (*detach.Process, error) {
+	type result struct {
+		p   *detach.Process
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		p, err := t.openAny()
+		opened <- result{p, err}
+	}()
+	select {
+	case r := <-opened:
+		return r.p, r.err
+	case <-ctx.Done(): // this process ends soon
+		return nil, ctx.Err()
+	}
 }
 
 func reportEnd(stdout, stderr io.Writer, t target, exit detach.Exit, err error, asJSON bool) (status int) {
