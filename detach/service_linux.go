@@ -260,7 +260,7 @@ func (c *Cmd) serviceSpec(spec *doublefork.Spec, r *Record) *service.Spec {
 
 // startService has systemd start the program. Only an error of which
 // mayForkAfter tells so leaves the way open to start it otherwise.
-func (c *Cmd) startService(ctx context.Context, h *holding, spec *service.Spec, file *pidFile) (doublefork.Process, error) {
+func (c *Cmd) startService(ctx context.Context, h *holding, spec *service.Spec, r *Record) (doublefork.Process, error) {
 	deadline := time.Now().Add(namePatience)
 	drop := dropIn{spec.Unit, h.user}
 	for {
@@ -276,15 +276,22 @@ func (c *Cmd) startService(ctx context.Context, h *holding, spec *service.Spec, 
 			}
 		}
 		if err != nil {
-			return doublefork.Process{}, c.serviceError(spec, err)
+			return doublefork.Process{}, c.serviceError(spec, r, err)
 		}
 		pidfd, _, err := openInUnit(pid, spec.Unit)
+		if err == nil {
+			if err = r.awaitProgram(ctx, pid, pidfd); err != nil {
+				unix.Close(pidfd)
+			}
+		}
 		if err == ErrExited {
 			u, _ := h.manager.Look(ctx, spec.Unit)
-			err = &endedError{exitOfUnit(u)}
+			err = c.endedAtOnce(spec, r, exitOfUnit(u))
+		} else if err != nil {
+			err = &Error{Op: "verify", Path: r.Path, Err: err}
 		}
 		if err != nil {
-			return doublefork.Process{}, stopUnit(h.manager, spec.Unit, &Error{Op: "verify", Path: spec.Path, Err: err})
+			return doublefork.Process{}, stopUnit(h.manager, spec.Unit, err)
 		}
 		if pidfd, err = doublefork.Above2(pidfd); err != nil {
 			return doublefork.Process{}, stopUnit(h.manager, spec.Unit, &Error{Op: "dup", Err: err})
@@ -344,7 +351,7 @@ func (c *Cmd) clearUnit(ctx context.Context, m service.Manager, unit string) err
 
 // serviceError says what a service that was not started was about, in the
 // words of the double fork.
-func (c *Cmd) serviceError(spec *service.Spec, err error) error {
+func (c *Cmd) serviceError(spec *service.Spec, r *Record, err error) error {
 	var running *RunningError
 	var failed *service.FailedError
 	var e *Error
@@ -354,7 +361,7 @@ func (c *Cmd) serviceError(spec *service.Spec, err error) error {
 	case errors.As(err, &running):
 		return &Error{Op: "start with", Path: c.resolve(c.PIDFile), Err: running}
 	case errors.As(err, &failed) && failed.Result == "failed":
-		return c.exitCodeError(spec, failed)
+		return c.exitCodeError(spec, r, failed)
 	}
 	return &Error{Op: "start", Path: spec.Unit, Err: err}
 }
@@ -370,9 +377,9 @@ const (
 // at once: both end the process. Where nothing is wrong with a file it was the
 // program, which may exit with any number; or another user, who may not what
 // root may.
-func (c *Cmd) exitCodeError(spec *service.Spec, failed *service.FailedError) error {
+func (c *Cmd) exitCodeError(spec *service.Spec, r *Record, failed *service.FailedError) error {
 	exit := exitOfUnit(failed.Unit)
-	ended := &Error{Op: "verify", Path: spec.Path, Err: &endedError{exit}}
+	ended := c.endedAtOnce(spec, r, exit)
 	switch {
 	case exit.Signal != 0, exit.Known && exit.Code < exitChdir:
 		return ended
@@ -395,14 +402,17 @@ func (c *Cmd) exitCodeError(spec *service.Spec, failed *service.FailedError) err
 	if err == nil {
 		return ended
 	}
-	e := &Error{Op: "exec", Path: c.Path, Err: err}
-	if path, findErr := c.find(spec.Env); findErr == nil {
-		e.Path = path
+	return c.execError(spec.Path, spec.Env, err)
+}
+
+// endedAtOnce is about a program that ended before it was looked at, or a shell
+// that could not execute it for a user who may not what root may.
+func (c *Cmd) endedAtOnce(spec *service.Spec, r *Record, exit Exit) error {
+	const notExecutable = 126 // "Shell & Utilities", Exit Status for Commands
+	if spec.Path == shell && r.opener() != nil && spec.User != "" && exit.Code == notExecutable {
+		return c.execError(r.Path, spec.Env, unix.EACCES)
 	}
-	if errors.Is(err, unix.ENOENT) {
-		e.Err = interpreterError(spec.Path, unix.ENOENT)
-	}
-	return e
+	return &Error{Op: "verify", Path: r.Path, Err: &endedError{exit}}
 }
 
 // endedError is ErrExited of a program that ended before it was looked at.
@@ -471,7 +481,11 @@ func (r *Record) complete(ctx context.Context, patience time.Duration) error {
 			if err != nil {
 				return fmt.Errorf("whether %s runs cannot be told: %w", r.Unit, err)
 			}
+			is := r.isProgram(u.PID)
 			unix.Close(pidfd)
+			if !is {
+				break
+			}
 			r.Identity = Identity{PID: u.PID, Start: stat.Start, BootID: r.BootID}
 			r.Session = stat.Session
 			r.noteCgroup()

@@ -216,6 +216,9 @@ func (c *Cmd) bearFork(spec *doublefork.Spec, file *pidFile) (doublefork.Process
 // bearService has its intention on record before systemd is asked. So at every
 // instant the daemon runs and there is a record that leads to it, or neither.
 func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, error) {
+	if err := c.looksExecutable(record, spec.Args, spec.Env); err != nil {
+		return doublefork.Process{}, err
+	}
 	if record.Unit == "" {
 		record.Unit, record.UnitUser = unitNameOf(record, file), h.user
 	}
@@ -226,7 +229,7 @@ func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec
 	}
 	service := c.serviceSpec(spec, record)
 	service.Properties = append(service.Properties, h.sandbox.properties...)
-	daemon, err := c.startService(ctx, h, service, file)
+	daemon, err := c.startService(ctx, h, service, record)
 	if err != nil && !mayRunAfter(err) {
 		_ = record.dropIn().remove()
 		if file != nil {

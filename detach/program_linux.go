@@ -1,0 +1,82 @@
+package detach
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/detachkit/detach/detach/internal/proc"
+)
+
+// errOpening means that a shell that is to open the files and to execute the
+// program has not done so.
+const errOpening = unfitError("the shell that opens its files has not executed it")
+
+// isProgram tells whether a process of the unit is the program, and not still what
+// is to become it: a child of systemd, or since version 255 its systemd-executor,
+// or the shell that opens the files.
+func (r *Record) isProgram(pid int) bool {
+	stat, err := proc.ReadStat(pid)
+	if err != nil || stat.Executing() {
+		return false
+	}
+	exe, _ := os.Readlink(procDir(pid) + "/exe") // of who may not know it is empty
+	if filepath.Base(exe) == "systemd-executor" {
+		return false
+	}
+	opener := r.opener()
+	if opener == nil {
+		return true
+	}
+	words := []byte(strings.Join(opener, "\x00") + "\x00")
+	arguments, err := proc.Read(procDir(pid)+"/cmdline", len(words))
+	return err == nil && !bytes.Equal(arguments, words)
+}
+
+// awaitProgram waits until a process of the unit is the program. The error is
+// ErrExited if it has ended.
+func (r *Record) awaitProgram(ctx context.Context, pid, pidfd int) error {
+	deadline := time.Now().Add(execPatience)
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+		switch is := r.isProgram(pid); {
+		case hasEnded(pidfd):
+			return ErrExited
+		case is:
+			return nil
+		case time.Now().After(deadline):
+			return errOpening
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		time.Sleep(pause)
+	}
+}
+
+// looksExecutable refuses what a shell would execute in ways of its own, or say in
+// its own words that it cannot.
+func (c *Cmd) looksExecutable(r *Record, args, env []string) error {
+	if r.Restart == RestartNo || r.opener() == nil {
+		return nil
+	}
+	if err := whyNotExecuted(r.Path, args, env); err != nil {
+		return c.execError(r.Path, env, err)
+	}
+	return nil
+}
+
+// execError is what the double fork says of a program that cannot be executed.
+func (c *Cmd) execError(path string, env []string, err error) error {
+	e := &Error{Op: "exec", Path: c.Path, Err: err}
+	if path, findErr := c.find(env); findErr == nil {
+		e.Path = path
+	}
+	if err == unix.ENOENT {
+		e.Err = interpreterError(path, unix.ENOENT)
+	}
+	return e
+}
