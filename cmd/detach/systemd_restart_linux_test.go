@@ -27,7 +27,7 @@ for when in on-failure always; do
 	old=$("$D" --restart $when -o $when.log --console $when.in --stop-console stop -p $when.pid -- sh -c 'echo up; while read line; do echo "$line!"; [ "$line" != stop ] || exit 0; done') || exit
 	until grep -q up $when.log; do sleep .02; done
 	kill -9 $old
-	again $old $when.pid; echo again
+	again $old $when.pid; until [ $(grep -c '^up' $when.log) = 2 ]; do sleep .02; done; echo again
 	[ $(cat $when.pid) = $new ] && echo named
 	[ "$(ps -o args= -p $new)" = "$(tr '\0' ' ' </proc/$new/cmdline | sed 's/ $//')" ] && echo same
 	"$D" send $when.pid hello && until grep -q 'hello!' $when.log; do sleep .02; done; grep -c '^up' $when.log
@@ -67,7 +67,8 @@ func TestSystemdRestartOfUsers(t *testing.T) {
 	got := inSections(t, lab.UnifiedSystemd, reloadFunctions+`
 useradd -m -u 4711 panel
 mkdir -m 777 /run/w; cd /run/w
-who() { stat -c %U /proc/$1; grep -c -e '^HOME=/home/panel$' -e '^USER=panel$' -e '^ODD=a "b" [$]c$' <<END
+who() { until ! grep -q 'exec <>' /proc/$1/cmdline; do "$D" status p.pid >/dev/null || exit; done # the shell that opens the files
+stat -c %U /proc/$1; grep -c -e '^HOME=/home/panel$' -e '^USER=panel$' -e '^ODD=a "b" [$]c$' <<END
 $(tr '\0' '\n' </proc/$1/environ)
 END
 grep -E '^(Uid|Gid|Groups|Cap(Prm|Eff|Amb))' /proc/$1/status >$2; grep 'open files' /proc/$1/limits >>$2; readlink /proc/$1/fd/[012] >>$2; tr '\0' ' ' </proc/$1/cmdline >>$2; }
