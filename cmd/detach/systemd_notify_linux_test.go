@@ -50,7 +50,12 @@ done
 touch go
 compare() { # what a start by systemd says, and a double fork
 	say $*; for how in '--via fork' '--restart always' '--watchdog 1m'; do
-		"$D" $how --ready notify -o log -p p.pid "$@" >out 2>&1; echo $? >>out; sed 's/^detach: start .*python3: /detach: start python3: /' out >"./$how"; rm -f log
+		for patience in 1s 4s 16s 64s; do # until it has come to say a word
+			[ "$1" != --timeout ] || { shift 2; set -- --timeout $patience "$@"; }
+			rm -f log; "$D" $how --ready notify -o log -p p.pid "$@" >out 2>&1; echo $? >>out
+			[ "$1" = --timeout ] && ! grep -q 'notify: loading' out || break
+		done
+		sed 's/^detach: start .*python3: /detach: start python3: /' out >"./$how"; rm -f log
 	done
 	cat ./--via*; cmp ./--via* ./--restart* && cmp ./--via* ./--watchdog* && echo same; rm ./--*; left 73001
 }
