@@ -32,6 +32,7 @@ detach -q -p own/pid -- sleep 1000
 pid=$(cat own/pid)
 kill -9 $pid
 ./unreadable 1000 & other=$!
+while [ -e /proc/$other ]; do :; done # until it is executed
 echo $other >own/pid
 sed -i "s/\"pid\": $pid,/\"pid\": $other,/" own/pid.json
 detach status own/pid >own/status; echo "stranger status $?"

@@ -136,10 +136,10 @@ until grep -q "went on" log2; do sleep .05; done; "$D" status pid | grep -o 'out
 func TestUMLLimitsBite(t *testing.T) {
 	got := inUML(t, bites+`
 for via in systemd cgroup; do bites $via; done
-say out of memory, asked later; "$D" --via cgroup --memory 32M -p pid -- sh -c 'exec tail /dev/zero' >/dev/null 2>&1; until ! kill -0 $(cat pid) 2>/dev/null; do sleep .05; done
+say out of memory, asked later; "$D" --via cgroup --memory 32M --console in -p pid -- sh -c 'read go; exec tail /dev/zero' >/dev/null 2>&1; "$D" send pid go 2>/dev/null; until ! kill -0 $(cat pid) 2>/dev/null; do sleep .05; done
 "$D" wait pid; "$D" wait --json pid | grep -o '"oom":true'; "$D" status pid | grep ^note; "$D" stop -q pid; "$D" wait pid 2>/dev/null; echo $?
 say of another; mkdir /sys/fs/cgroup/above; echo 32M >/sys/fs/cgroup/above/memory.max
-"$D" --via cgroup --cgroup /above/mine --memory 640M -p pid -- sh -c 'exec tail /dev/zero' >/dev/null 2>&1; until ! kill -0 $(cat pid) 2>/dev/null; do sleep .05; done
+"$D" --via cgroup --cgroup /above/mine --memory 640M --console in -p pid -- sh -c 'read go; exec tail /dev/zero' >/dev/null 2>&1; "$D" send pid go 2>/dev/null; until ! kill -0 $(cat pid) 2>/dev/null; do sleep .05; done
 "$D" wait pid; "$D" status pid | grep ^note; "$D" stop -q pid
 say killed otherwise; "$D" --via cgroup --memory 32M -p pid -- sleep 1000 >/dev/null 2>&1; kill -9 $(cat pid); until ! kill -0 $(cat pid) 2>/dev/null; do sleep .05; done
 "$D" wait pid; "$D" status pid | grep ^note; "$D" stop -q pid

@@ -38,16 +38,16 @@ left | wc -l >count
 "$D" --via cgroup -p pid -- sleep 1001 >/dev/null; [ "$(own $(cat pid))" = "$first" ] && echo same
 "$D" stop -q pid; left
 say left behind
-"$D" --via cgroup -p pid -- sh -c 'setsid setsid -f sleep 1004' >/dev/null 2>&1; until pgrep -fx 'sleep 1004' >/dev/null; do sleep .02; done
+"$D" --via cgroup -p pid --console in -- sh -c 'read go; setsid setsid -f sleep 1004' >/dev/null || exit; "$D" send pid go; until pgrep -fx 'sleep 1004' >/dev/null && ! kill -0 $(cat pid) 2>/dev/null; do sleep .02; done
 "$D" --via cgroup -p pid -- sleep 1005 2>&1 | sed 's/[0-9][0-9]*/N/g'
 "$D" stop -q pid; pgrep -fx 'sleep 1004'; left
 say asked
 "$D" --via cgroup --cgroup /asked -p pid -- sleep 1001 >/dev/null; own $(cat pid); "$D" stop -q pid; left
 say shared
 for n in 1 2; do "$D" --via cgroup --cgroup /asked -p $n.pid -- sleep 101$n >/dev/null; done
-sleep 1013 & alien=$!; echo $alien >$root/asked/cgroup.procs
+sleep 1013 & alien=$!; until pgrep -fx 'sleep 1013' >/dev/null; do sleep .02; done; echo $alien >$root/asked/cgroup.procs
 "$D" stop -q 1.pid; echo $?; pgrep -af '^sleep 101' | cut -d' ' -f2-; "$D" status 2.pid | grep -o running; left
-"$D" stop -q 2.pid; echo $?; kill $alien; wait $alien; for dir in $(left); do until rmdir $dir; do sleep .02; done; done
+"$D" stop -q 2.pid; echo $?; kill $alien; wait $alien; for dir in $(left); do until rmdir $dir 2>/dev/null; do sleep .02; done; done
 say elsewhere
 unshare -C "$D" --via cgroup -p pid -- sleep 1001 2>&1; echo $?; ls pid 2>/dev/null; left
 say no parent; "$D" --via cgroup --cgroup /no/asked -p pid -- sleep 1001 2>&1; ls pid 2>/dev/null

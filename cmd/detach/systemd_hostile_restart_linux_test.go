@@ -56,7 +56,7 @@ until [ "$(systemctl is-active user@4711)" = active ]; do systemctl is-failed -q
 as() { systemd-run -q --pipe --wait -G -p User=panel -p WorkingDirectory=/home/panel "$@" 2>&1; }
 cd /home/panel
 old=$(as "$D" --restart always -p a.pid -o log -- sh -c 'echo up; exec sleep 1000') || exit
-kill -9 $old; until [ $(grep -c up log) = 2 ]; do sleep .02; done
+until grep -q up log; do sleep .02; done; kill -9 $old; until [ $(grep -c up log) = 2 ]; do sleep .02; done
 say root; (umask 077; until "$D" status a.pid | grep -o running; do sleep .02; done); stat -c '%U %a' a.pid a.pid.json
 say user; as "$D" status a.pid | grep -o running; as "$D" stop -q a.pid; echo $?; ls a.pid* 2>/dev/null; true
 `)

@@ -73,7 +73,7 @@ alive() { for n in 1 2 3; do kill -0 $(cat $n.pid) && echo $(cat $n.pid); done |
 rivals() { pgrep -fx 'sleep 2001' >/dev/null && echo setsid; pgrep -fx '/bin/sleep 2002' >/dev/null && echo daemonize; true; }
 systemctl start panel
 log started 3
-until pgrep -fx '/bin/sleep 2002' >/dev/null; do sleep .02; done
+until pgrep -fx 'sleep 2001' >/dev/null && pgrep -fx '/bin/sleep 2002' >/dev/null; do sleep .02; done
 say output; cat panel.out
 say before; alive
 say rivals before; rivals
@@ -163,7 +163,7 @@ left() { # NAME END: a daemon that ends so, and leaves a process behind
 say exited; left exited 'exit 4'; "$D" status exited.pid | grep -e ^state -e ^ended; "$D" status --json exited.pid | grep -o '"exit":{[^}]*}'; "$D" wait exited.pid; "$D" stop -q exited.pid
 say killed; left killed 'kill -11 $$'; "$D" status killed.pid | grep ^ended; "$D" wait killed.pid; "$D" stop -q killed.pid
 say another; left another 'exit 5'; sed -i 's/"pid": .*,/"pid": 2,/' another.pid.json; echo 2 >another.pid; "$D" status another.pid | grep ended; "$D" wait another.pid
-say all; pkill -fx 'sleep 1001'; left all 'exit 6'; pkill -fx 'sleep 1001'; until [ -z "$(systemctl list-units --all --plain --no-legend 'detach-*')" ]; do sleep .02; done; "$D" wait all.pid; "$D" status all.pid | grep ended; true
+say all; pkill -fx 'sleep 1001'; left all 'exit 6'; until pkill -fx 'sleep 1001'; [ -z "$(systemctl list-units --all --plain --no-legend 'detach-*')" ]; do sleep .02; done; "$D" wait all.pid; "$D" status all.pid | grep ended; true
 `)
 	require.Regexp(t, `^state +dead\nended +exit status 4\n"exit":\{"known":true,"code":4\}\nPID file exited\.pid: ended, exit status 4$`, got["exited"])
 	require.Regexp(t, `^ended +killed by SIGSEGV.*\nPID file killed\.pid: ended, killed by SIGSEGV`, got["killed"])

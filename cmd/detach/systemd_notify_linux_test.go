@@ -22,8 +22,11 @@ s.connect("\0" + name[1:] if name[0] == "@" else name)
 print("up", os.environ.get("WATCHDOG_USEC") if "READY=1" in sys.argv else "", flush=True)
 while not os.path.exists("go"): time.sleep(.02)
 for message in sys.argv[1:]:
-    s.send(message.encode())
     print(message, flush=True)
+    s.send(message.encode())
+while "WATCHDOG_USEC" in os.environ and not os.path.exists("bite"):
+    s.send(b"WATCHDOG=1")
+    time.sleep(.02)
 time.sleep(73001)
 END
 up() { until [ "$(grep -cs ^up log)" = $1 ]; do "$D" status p.pid >/dev/null 2>&1 || [ ! -s failed ] || exit; sleep .02; done; }
@@ -35,19 +38,24 @@ for flags in '--watchdog 1s' '--restart always' '--restart always --watchdog 1s'
 	"$D" -p p.pid -- sleep 73002 2>&1 | grep -o 'already running'
 	touch go; wait $starter; [ "$(xargs <result)" = "$(cat p.pid) 0" ] && echo ready
 	"$D" status p.pid | grep -o running
-	old=$(cat p.pid)
+	old=$(cat p.pid); touch bite
 	case $flags in
 	*restart*watchdog*) again $old p.pid; echo bitten;;
 	*watchdog*) until "$D" status p.pid | grep -o dead; do sleep .02; done; grep -o 'up .*' log;;
-	*) kill -9 $old; again $old p.pid; until [ $(grep -c READY=1 log) = 2 ]; do sleep .02; done; until systemctl is-active 'detach-*'; do sleep .02; done;;
+	*) kill -9 $old; again $old p.pid; until [ $(grep -c READY=1 log) = 2 ]; do sleep .02; done; until systemctl is-active -q 'detach-*'; do sleep .02; done; echo active;;
 	esac
 	"$D" stop -q p.pid; echo $?
-	rm -f log out result failed go
+	rm -f log out result failed go bite
 done
 touch go
 compare() { # what a start by systemd says, and a double fork
 	say $*; for how in '--via fork' '--restart always' '--watchdog 1m'; do
-		"$D" $how --ready notify -o log -p p.pid "$@" >out 2>&1; echo $? >>out; sed 's/^detach: start .*python3: /detach: start python3: /' out >"./$how"; rm -f log
+		for patience in 1s 4s 16s 64s; do # until it has come to say a word
+			[ "$1" != --timeout ] || { shift 2; set -- --timeout $patience "$@"; }
+			rm -f log; "$D" $how --ready notify -o log -p p.pid "$@" >out 2>&1; echo $? >>out
+			[ "$1" = --timeout ] && ! grep -q 'notify: loading' out || break
+		done
+		sed 's/^detach: start .*python3: /detach: start python3: /' out >"./$how"; rm -f log
 	done
 	cat ./--via*; cmp ./--via* ./--restart* && cmp ./--via* ./--watchdog* && echo same; rm ./--*; left 73001
 }

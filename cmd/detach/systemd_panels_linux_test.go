@@ -196,7 +196,10 @@ func (s panelService) startServers() error {
 // haveSurvived waits for the end of the panel, starts it if need be, and looks
 // whether each server is alive, adopted again, and reads its console.
 func (s panelService) haveSurvived(event string, before int) error {
-	err := await("the end of the panel", func() (bool, error) { return !lab.Alive(before), nil })
+	err := await("the end of the panel, for systemd", func() (bool, error) {
+		pid, err := panelPID()
+		return pid != before, err
+	})
 	if err != nil {
 		return err
 	}

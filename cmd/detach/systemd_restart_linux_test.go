@@ -20,23 +20,20 @@ import (
 func TestSystemdRestart(t *testing.T) {
 	lab.Program(t, "python3")
 	lab.Program(t, "strace")
-	got := inSections(t, lab.Systemd, `
+	got := inSections(t, lab.Systemd, reloadFunctions+`
 mkdir /run/w; cd /run/w
-again() { # PID FILE: waits for another process
-	until new=$("$D" status --json $2 2>/dev/null | sed -n 's/.*"pid":\([0-9]*\),.*/\1/p') && [ -n "$new" ] && [ "$new" != "$1" ] && kill -0 $new; do sleep .05; done
-}
 for when in on-failure always; do
 	say $when
-	old=$("$D" --restart $when -o $when.log --console $when.in --stop-console stop -p $when.pid -- sh -c 'echo up; while read line; do echo "$line!"; [ "$line" != stop ] || exit 0; done')
+	old=$("$D" --restart $when -o $when.log --console $when.in --stop-console stop -p $when.pid -- sh -c 'echo up; while read line; do echo "$line!"; [ "$line" != stop ] || exit 0; done') || exit
 	until grep -q up $when.log; do sleep .02; done
 	kill -9 $old
-	again $old $when.pid; echo again
+	again $old $when.pid; until [ $(grep -c '^up' $when.log) = 2 ]; do sleep .02; done; echo again
 	[ $(cat $when.pid) = $new ] && echo named
 	[ "$(ps -o args= -p $new)" = "$(tr '\0' ' ' </proc/$new/cmdline | sed 's/ $//')" ] && echo same
 	"$D" send $when.pid hello && until grep -q 'hello!' $when.log; do sleep .02; done; grep -c '^up' $when.log
 	"$D" -p $when.pid -- sleep 1000 2>&1 | grep -o 'already running'
 	say $when stop; "$D" stop $when.pid >/dev/null; echo $?
-	say $when left; ls $when.pid* 2>/dev/null; systemctl list-units --all --plain --no-legend 'detach-*'; pgrep -f 'while read line' | grep -v $$
+	say $when left; ls $when.pid* 2>/dev/null; systemctl list-units --all --plain --no-legend 'detach-*'; found=$(pgrep -f 'while read line'); echo "$found" | grep -v $$ # the shell that is to be grep has the words too
 done
 say clean exit; "$D" --restart on-failure -p clean.pid --console clean.in -- sh -c 'read x; exit 0' >/dev/null; "$D" send clean.pid end; until ! "$D" status clean.pid >/dev/null; do sleep .02; done; systemctl list-units --all --plain --no-legend 'detach-*'
 say stop by signal; "$D" --restart always -p signal.pid -- sleep 1001 >/dev/null; "$D" stop -q signal.pid; echo $?; systemctl list-units --all --plain --no-legend 'detach-*'; pgrep -fx 'sleep 1001'
@@ -45,7 +42,7 @@ say meanwhile; old=$("$D" --restart always -p m.pid -- sleep 1005) # it ends bet
 kill -9 $old; while kill -0 $old 2>/dev/null; do sleep .02; done; while kill -CONT $(sed -n '/stopped by SIGSTOP/{s/ .*//p;q}' trace) 2>/dev/null; do sleep .02; done; wait $!; echo $? # each of its threads is stopped once
 grep -o running status; again $old m.pid; grep -c "^pid  *$new$" status; "$D" stop -q m.pid
 say not stolen; old=$("$D" --restart always -p stolen.pid -- sleep 1002); unit=$(sed -n 's/.*"unit": "\(.*\)",/\1/p' stolen.pid.json)
-systemctl stop $unit; systemd-run -q sleep 1003; "$D" status stolen.pid | grep -o 'dead'; "$D" stop -q stolen.pid; pgrep -fx '/usr/bin/sleep 1003' >/dev/null && echo untouched
+systemctl stop $unit; systemd-run -q -p Type=exec sleep 1003; "$D" status stolen.pid | grep -o 'dead'; "$D" stop -q stolen.pid; pgrep -fx '/usr/bin/sleep 1003' >/dev/null && echo untouched
 say watchdog; : >dog.log; old=$("$D" --restart on-failure --watchdog 1s -p dog.pid -o dog.log -- python3 -c 'import os,socket,time; s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.sendto(b"WATCHDOG=1",os.environ["NOTIFY_SOCKET"]); print("told", os.environ["WATCHDOG_USEC"], flush=True); time.sleep(1000)')
 again $old dog.pid; until [ $(grep -c 'told 1000000' dog.log) -ge 2 ]; do sleep .05; done; echo bitten; "$D" stop -q dog.pid; echo $?
 say fork; "$D" --via fork --restart always -- sleep 1004 2>&1; "$D" --via fork --watchdog 1s -- sleep 1004 2>&1; pgrep -fx 'sleep 1004'
@@ -70,7 +67,8 @@ func TestSystemdRestartOfUsers(t *testing.T) {
 	got := inSections(t, lab.UnifiedSystemd, reloadFunctions+`
 useradd -m -u 4711 panel
 mkdir -m 777 /run/w; cd /run/w
-who() { stat -c %U /proc/$1; grep -c -e '^HOME=/home/panel$' -e '^USER=panel$' -e '^ODD=a "b" [$]c$' <<END
+who() { until ! grep -q 'exec <>' /proc/$1/cmdline; do "$D" status p.pid >/dev/null || exit; done # the shell that opens the files
+stat -c %U /proc/$1; grep -c -e '^HOME=/home/panel$' -e '^USER=panel$' -e '^ODD=a "b" [$]c$' <<END
 $(tr '\0' '\n' </proc/$1/environ)
 END
 grep -E '^(Uid|Gid|Groups|Cap(Prm|Eff|Amb))' /proc/$1/status >$2; grep 'open files' /proc/$1/limits >>$2; readlink /proc/$1/fd/[012] >>$2; tr '\0' ' ' </proc/$1/cmdline >>$2; }

@@ -129,7 +129,7 @@ print("ready", os.environ["WATCHDOG_USEC"], flush=True)
 s.send(b"READY=1")
 time.sleep(1000)'
 say waits; systemctl start --no-block notifies; until grep -qs up log; do sleep .02; done; systemctl is-active notifies
-say ready; touch go; systemctl start notifies; tail -n1 log
+say ready; touch go; systemctl start notifies; grep -m1 ready log
 say bitten; until [ $(grep -c ready log) -ge 2 ]; do sleep .05; done; systemctl stop notifies; echo again
 `)
 	require.Empty(t, got["install"])

@@ -263,7 +263,7 @@ show() { # TITLE PID
 	"$0" verify $2
 	echo "status $?"
 }
-executed() { until [ "$(cat /proc/$(systemctl show -P MainPID $1)/comm)" = sleep ]; do :; done; }
+executed() { until grep -qs nanosleep /proc/$(systemctl show -P MainPID $1)/wchan; do :; done; } # and no library is open any more
 systemd-run -q --unit=game sleep 1000
 executed game
 show service $(systemctl show -P MainPID game)
@@ -287,6 +287,7 @@ until pkill -fx 'sleep 1007'; do :; done
 while pgrep -r DRSTt -fx 'sleep 1007' >/dev/null; do :; done
 show left $(pgrep -fx 'sleep 1009')
 systemd-run -q --scope --unit=login sh -c 'sleep 1010 & '"$0"' -q --via fork -- sleep 1011'
+until pgrep -fx 'sleep 1010' >/dev/null && pgrep -fx 'sleep 1011' >/dev/null; do :; done
 show scope $(pgrep -fx 'sleep 1011')
 systemd-run -q --unit=lenient -p KillMode=process sh -c "$0"' -q --via fork -- sleep 1012; exec sleep 1013'
 until pgrep -fx 'sleep 1013' >/dev/null; do :; done
@@ -356,6 +357,10 @@ func TestVerifyInAnotherPIDNamespace(t *testing.T) {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	pid := manage(t, cmd, mark)
+	var inside strings.Builder
+	for lines := bufio.NewScanner(out); lines.Scan() && lines.Text() != "done"; { // and both are adopted
+		fmt.Fprintln(&inside, lines.Text())
+	}
 	v, status := verdict(t, nil, strconv.Itoa(pid))
 	failed, got := failedChecks(v)
 	require.Empty(t, failed)
@@ -365,10 +370,6 @@ func TestVerifyInAnotherPIDNamespace(t *testing.T) {
 	require.Equal(t, "it is in another PID namespace: when PID 1 of that, "+got["parent"]+" here, ends, the kernel kills everything in it", v.Hazards[0].Text)
 	require.Equal(t, "it is detached, but not from the end of its container", v.Diagnosis)
 
-	var inside strings.Builder
-	for lines := bufio.NewScanner(out); lines.Scan() && lines.Text() != "done"; {
-		fmt.Fprintln(&inside, lines.Text())
-	}
 	require.NotContains(t, inside.String(), "NO")
 	require.Contains(t, inside.String(), "hazard: it is in the PID namespace of a container: when PID 1 (sh) ends")
 
@@ -532,9 +533,13 @@ func TestVerifyOfWhatEnds(t *testing.T) {
 // A subreaper that has adopted it may be its manager, or only further up.
 func TestVerifyBelowASubreaper(t *testing.T) {
 	mark := lab.Mark()
-	argv := append(hostile(t, "-subreaper"), "sh", "-c", `"$0" -q -- sleep "${1#=}"; read x`, lab.Bin(t, "detach"), "="+mark)
+	argv := append(hostile(t, "-subreaper"), "sh", "-c", `"$0" -q -- sleep "${1#=}"; echo; read x`, lab.Bin(t, "detach"), "="+mark)
 	cmd := subject(t, argv...)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
 	pid := manage(t, cmd, mark)
+	_, err = bufio.NewReader(out).ReadString('\n') // it is adopted
+	require.NoError(t, err)
 	v, status := verdict(t, nil, strconv.Itoa(pid))
 	require.Equal(t, verifyHolds, status)
 	_, got := failedChecks(v)
@@ -752,6 +757,8 @@ func TestVerifyStandardInput(t *testing.T) {
 	require.NoError(t, err)
 	defer holder.Close()
 	pid := child(t, cmd, mark)
+	// Its dynamic linker opens libraries, as 1.
+	lab.Until(t, "its sleep", func() bool { return lab.Contains(fmt.Sprintf("/proc/%d/wchan", pid), "nanosleep") })
 	v, _ := verdict(t, nil, strconv.Itoa(pid))
 	failed, got := failedChecks(v)
 	require.Equal(t, []string{"leader", "parent", "stdin"}, failed)
