@@ -222,6 +222,8 @@ func fileHint(e *detach.Error) string {
 		return "it still has the FIFO that it was started with as /proc/PID/fd/0; to get one with a name it has to be started again"
 	case errors.Is(e, detach.ErrNoRecord):
 		return "its record was lost or never written; if it is the right one, name it by its PID"
+	case errors.Is(e, detach.ErrAncestor):
+		return "nothing was signalled; do it from outside (docker stop, poweroff), or name a daemon by its PID file"
 	case errors.Is(e, detach.ErrNotFIFO):
 		return "nothing was overwritten; choose another name with --console"
 	case errors.Is(e, fs.ErrNotExist):
