@@ -25,7 +25,7 @@ Exit status:
   3    the daemon is not running
   124  it has not been read in time: it waits in the console, or nothing was
        written because the console is full, as the message says
-  125  there is no console, detach failed, or was misused
+  125  there is no console, detach failed, was misused or interrupted
 
 Example:
   detach send server.pid 'say hello'
@@ -55,6 +55,9 @@ func runSend(args []string, stdout, stderr io.Writer) (status int) {
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, context.Canceled):
+		report(stderr, err)
+		return statusFailed
 	case errors.Is(err, detach.ErrNotRead):
 		report(stderr, err)
 		return statusTimeout

@@ -36,7 +36,7 @@ TARGET is a PID file, a record, a PID, or an identity as --json prints it.
 
 Exit status:
   0    none of them runs any more, or none ran
-  125  one of them could not be stopped, or detach was misused
+  125  one of them could not be stopped, or detach was misused or interrupted
 
 Example:
   detach stop --timeout 2m --console stop server.pid
@@ -112,6 +112,10 @@ func stopAll(ctx context.Context, targets []target, o detach.StopOptions, progre
 }
 
 func (r stopResult) report(stdout, stderr io.Writer, t target, asJSON, quiet bool) (status int) {
+	if errors.Is(r.err, context.Canceled) {
+		fmt.Fprintf(stderr, "detach: stop %s: interrupted\n", quoteOdd(t.text))
+		return statusFailed
+	}
 	if r.err != nil {
 		t.report(stderr, r.err)
 		if errors.Is(r.err, fs.ErrPermission) {
