@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode"
@@ -76,6 +78,10 @@ func hintFor(err error) string {
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return usage.hint
+	}
+	var known *hinted
+	if errors.As(err, &known) {
+		return known.hint
 	}
 	var e *detach.Error
 	if !errors.As(err, &e) {
@@ -147,10 +153,19 @@ func viaHint(e *detach.Error) string {
 	if errors.Is(e, errors.ErrUnsupported) || e.Path != string(detach.ViaSystemd) {
 		return ""
 	}
-	if uid := os.Geteuid(); uid != 0 {
+	if !exists("/run/systemd/system") { // sd_booted(3)
+		return "systemd is not the init here; --via fork does without"
+	}
+	uid := os.Geteuid()
+	if uid >= 61184 && uid <= 65519 { // of DynamicUser=, where nobody else has it
+		if _, err := user.LookupId(strconv.Itoa(uid)); err != nil {
+			return "a dynamic user has no systemd of its own: --via fork, with KillMode=process in the unit; or a User= of /etc/passwd"
+		}
+	}
+	if uid != 0 {
 		return fmt.Sprintf("a user has a systemd while logged in, and always with: loginctl enable-linger %d", uid)
 	}
-	return "is systemd the init here? --via fork does without"
+	return "is systemd in order here? --via fork does without"
 }
 
 func notReadyHint(e *detach.NotReadyError) string {

@@ -31,8 +31,10 @@ Examples:
   systemctl daemon-reload && systemctl enable --now mc
 `
 
+const unitCall = "detach unit"
+
 func runUnit(args []string, stdout, stderr io.Writer) (status int) {
-	o, err := parse("detach unit", args)
+	o, err := parse(unitCall, args)
 	if err != nil {
 		report(stderr, err)
 		return statusFailed
