@@ -15,7 +15,8 @@ Write LINE to the console of a daemon, as if it were typed there, and wait until
 the daemon has read it. The daemon was started with --console. TARGET is a PID
 file, a record, a PID, or an identity as --json prints it.
 
-      --timeout TIME   wait no longer for it to be read, such as 1m (default: 10s)
+      --timeout TIME   wait no longer for it to be read, such as 1m (default:
+                       10s)
   -h, --help           print this text
 
 A LINE is at most 4,095 bytes: so those of two managers do not mix.

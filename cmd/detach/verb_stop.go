@@ -19,10 +19,11 @@ import (
 const stopUsage = `Usage: detach stop [flags] TARGET...
 
 Stop daemons, each with everything in its session and in a container that it
-runs, even if its first process has ended: first by the command on its console or
-by a signal, then by SIGKILL. What has left the session otherwise, by a setsid of
-its own, is not stopped. Remove the PID file and the record. PID 1 and what the
-caller itself descends from are not stopped by their PIDs.
+runs, even if its first process has ended: first by the command on its console
+or by a signal, then by SIGKILL. What has left the session otherwise, by a
+setsid of its own, is not stopped. Remove the PID file and the record, and the
+cgroup that was made for it, if the PID file leads to that. PID 1, and what the
+caller descends from, is not stopped by its PID.
 TARGET is a PID file, a record, a PID, or an identity as --json prints it.
 
       --signal NAME    send this signal first (default: TERM), a name or number
