@@ -226,7 +226,7 @@ func fileHint(e *detach.Error) string {
 	case errors.As(e, &supervised):
 		return supervisedHint(supervised)
 	case errors.Is(e, detach.ErrRestarting):
-		return "its log tells why; detach stop ends that"
+		return "its log or systemctl status tells why; detach stop ends that"
 	case errors.Is(e, detach.ErrNotSupervised):
 		return "have systemd hold it: --via systemd"
 	case errors.Is(e, detach.ErrNoLog):
