@@ -17,18 +17,32 @@ import (
 	"github.com/detachkit/detach/detach/internal/service"
 )
 
-// controllers are those that the limits need.
-func (l Limits) controllers() []string {
-	var list []string
+// controlledLimit is a limit by its name, and the controller that it needs.
+type controlledLimit struct{ limit, controller string }
+
+func (l Limits) controlled() []controlledLimit {
+	var list []controlledLimit
 	for _, c := range []struct {
-		name string
-		set  bool
-	}{{"memory", l.Memory != 0}, {"cpu", l.CPUs != 0}, {"pids", l.Tasks != 0}, {"io", l.IOWeight != 0}} {
+		controlledLimit
+		set bool
+	}{
+		{controlledLimit{"memory", "memory"}, l.Memory != 0}, {controlledLimit{"cpus", "cpu"}, l.CPUs != 0},
+		{controlledLimit{"tasks", "pids"}, l.Tasks != 0}, {controlledLimit{"io-weight", "io"}, l.IOWeight != 0},
+	} {
 		if c.set {
-			list = append(list, c.name)
+			list = append(list, c.controlledLimit)
 		}
 	}
 	return list
+}
+
+// controlledWords are their names.
+func (l Limits) controlledWords() string {
+	var words []string
+	for _, c := range l.controlled() {
+		words = append(words, c.limit)
+	}
+	return strings.Join(words, ", ")
 }
 
 // properties are the limits as systemd has them, see
@@ -51,9 +65,9 @@ func (l Limits) properties() []service.Property {
 	return list
 }
 
-// noController means that a limit cannot be enforced.
-func noController(controller, where string) error {
-	return &Error{Op: "limit", Path: controller, Err: unfitError("there is no such cgroup controller " + where + ", so it cannot be enforced")}
+// missing means that a limit cannot be enforced.
+func (c controlledLimit) missing(where string) error {
+	return &Error{Op: "limit", Path: c.limit, Err: unfitError("there is no cgroup controller " + c.controller + " " + where + ", so it cannot be enforced")}
 }
 
 // checkControllers tells whether systemd can enforce the limits: it takes what it
@@ -66,13 +80,13 @@ func (l Limits) checkControllers(user int) error {
 		where = "that the user's systemd was given"
 	}
 	available := words(filepath.Join(root, "cgroup.controllers"))
-	for _, name := range l.controllers() {
-		v1 := name
+	for _, c := range l.controlled() {
+		name, v1 := c.controller, c.controller
 		if v1 == "io" {
 			v1 = "blkio"
 		}
 		if !slices.Contains(available, name) && (user != 0 || cgroupMount("cgroup", v1) == "") {
-			return noController(name, where)
+			return c.missing(where)
 		}
 	}
 	return nil
@@ -283,9 +297,10 @@ func (r *Record) ranOut() bool {
 func (l Limits) limitCgroup(dir string) error {
 	parent := filepath.Dir(dir)
 	available, enabled := words(filepath.Join(parent, "cgroup.controllers")), words(filepath.Join(parent, "cgroup.subtree_control"))
-	for _, name := range l.controllers() {
+	for _, c := range l.controlled() {
+		name := c.controller
 		if !slices.Contains(available, name) {
-			return noController(name, "in "+quoteOdd(parent))
+			return c.missing("in " + quoteOdd(parent))
 		}
 		if slices.Contains(enabled, name) {
 			continue
@@ -323,8 +338,11 @@ func writeControl(path, value string) error {
 		defer unix.Close(fd)
 		_, err = unix.Write(fd, []byte(value))
 	}
-	if err == unix.ENOENT {
+	switch err {
+	case unix.ENOENT:
 		err = unfitError("the kernel has no such file, so it cannot be enforced")
+	case unix.EINVAL:
+		err = invalidError("the kernel does not take " + value)
 	}
 	if err != nil {
 		return &Error{Op: "limit", Path: path, Err: err}

@@ -164,10 +164,8 @@ func (p *Process) writeLine(ctx context.Context, fifo int, data []byte) error {
 			return nil
 		case ended:
 			return ErrExited
-		case ctx.Err() != nil && !written:
-			return fmt.Errorf("%w, and it is full: nothing was written", ErrNotRead)
 		case ctx.Err() != nil:
-			return fmt.Errorf("%w: the line waits in it", ErrNotRead)
+			return &notReadError{ctx.Err(), written}
 		}
 		select {
 		case <-ctx.Done():
@@ -175,6 +173,27 @@ func (p *Process) writeLine(ctx context.Context, fifo int, data []byte) error {
 		}
 	}
 }
+
+// notReadError is ErrNotRead because the context has ended.
+type notReadError struct {
+	cause   error
+	written bool
+}
+
+func (e *notReadError) Error() string {
+	interrupted := errors.Is(e.cause, context.Canceled) // it may be about to read
+	switch {
+	case interrupted && e.written:
+		return "interrupted: the line waits in its console"
+	case interrupted:
+		return "interrupted: its console is full, nothing was written"
+	case e.written:
+		return ErrNotRead.Error() + ": the line waits in it"
+	}
+	return ErrNotRead.Error() + ", and it is full: nothing was written"
+}
+
+func (e *notReadError) Unwrap() []error { return []error{ErrNotRead, e.cause} }
 
 // queued returns how many bytes are in a FIFO.
 func queued(fifo int) (int, error) { return unix.IoctlGetInt(fifo, unix.TIOCINQ) }

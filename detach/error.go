@@ -101,6 +101,10 @@ var (
 	// nobody knows whether it is the daemon. It has not been signalled.
 	ErrNoRecord = errors.New("found by its PID alone, it may be another process")
 
+	// ErrAncestor means that a process from Find is the caller, one of its
+	// ancestors or PID 1: whoever stops it ends with it. It has not been signalled.
+	ErrAncestor = errors.New("the caller descends from it, and would end with it")
+
 	// ErrFailed means that the program said that it had failed before it was
 	// ready: by a line in its log, by ERRNO=, or by closing its descriptor.
 	ErrFailed = errors.New("said that it failed")

@@ -18,7 +18,7 @@ type Limits struct {
 	// CPUs is the most CPU time, in CPUs: 1.5 is one and a half.
 	CPUs float64 `json:"cpus,omitempty"`
 
-	// Tasks is the most processes and threads together: pids.max.
+	// Tasks is the most processes and threads together, up to MaxTasks: pids.max.
 	Tasks int64 `json:"tasks,omitempty"`
 
 	// IOWeight is its share of the disks beside others that want them too, from
@@ -45,6 +45,10 @@ type Rlimit struct {
 	Soft uint64 `json:"soft"` // RlimitNone for none
 	Hard uint64 `json:"hard"` // the same
 }
+
+// MaxTasks is the highest limit on tasks that the kernel takes: PID_MAX_LIMIT of
+// 64 bits in its include/linux/threads.h.
+const MaxTasks = 4 << 20
 
 // RlimitNone is RLIM_INFINITY.
 const RlimitNone = math.MaxUint64

@@ -59,8 +59,8 @@ func (l Limits) check() error {
 		return refuse("memory", l.Memory, "is less than nothing")
 	case l.CPUs < 0 || l.CPUs != 0 && !(l.CPUs >= 0.01 && l.CPUs <= 1e5):
 		return refuse("cpus", l.CPUs, "is not from 0.01 to 100000")
-	case l.Tasks < 0:
-		return refuse("tasks", l.Tasks, "is less than nothing")
+	case l.Tasks < 0 || l.Tasks > MaxTasks:
+		return refuse("tasks", l.Tasks, "is not from 1 to "+strconv.Itoa(MaxTasks))
 	case l.IOWeight < 0 || l.IOWeight > 10000:
 		return refuse("io-weight", l.IOWeight, "is not from 1 to 10000")
 	case l.OOMScoreAdj != nil && (*l.OOMScoreAdj < -1000 || *l.OOMScoreAdj > 1000):

@@ -152,6 +152,10 @@ func (c *Cmd) makeCgroup(r *Record, file *pidFile) (_ *ownCgroup, err error) {
 				asked = "/" + below
 			}
 		}
+		const mounted = "/sys/fs/cgroup" // where another hierarchy is, or none
+		if asked == mounted || strings.HasPrefix(asked, mounted+"/") {
+			return nil, &Error{Op: "cgroup", Path: c.Cgroup, Err: invalidError("is a path in the file system that is not below " + strings.Join(roots, " or ") + "; one within the hierarchy is as in /proc/PID/cgroup")}
+		}
 		if !path.IsAbs(asked) || len(asked) > maxCgroupPath {
 			return nil, &Error{Op: "cgroup", Path: c.Cgroup, Err: invalidError("is not a path as in /proc/PID/cgroup")}
 		}
@@ -197,7 +201,7 @@ func (c *Cmd) limitOwn(g *ownCgroup) error {
 	root := cgroupMount("cgroup2", "")
 	switch {
 	case root == "":
-		return noController(c.Limits.controllers()[0], "of version 2")
+		return c.Limits.controlled()[0].missing("of version 2")
 	case !g.made[0]:
 		return &Error{Op: "limit", Path: g.dirs[0], Err: unfitError("is there already, and its limits are not the daemon's")}
 	}

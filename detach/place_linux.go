@@ -157,6 +157,8 @@ func (t *threat) hazard(reason error) Hazard {
 		h.Remedy = "start it with --via systemd, or set KillUserProcesses=no in logind.conf"
 	case t.session:
 		h.Remedy = "give the user a systemd that stays, " + linger + ", or set KillUserProcesses=no in logind.conf"
+	case isDynamic(unix.Geteuid()):
+		h.Remedy = "set KillMode=process in " + unit + ", or a User= of /etc/passwd, which a dynamic user is not, and let that one linger: loginctl enable-linger USER"
 	case linger == "":
 		h.Remedy = "set KillMode=process in " + unit + ", or start it with --via systemd"
 	default:

@@ -93,11 +93,11 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) { return p.wait(ctx) }
 func (p *Process) Verify() (Report, error) { return p.verify() }
 
 // Send writes one line to the daemon's console. It returns when the daemon has
-// read it, or the context is done: the error then wraps ErrNotRead. It wraps
-// ErrNoConsole if there is none, and ErrConsoleGone if its FIFO is not there any
-// more. A line is at most 4,095 bytes, so that it is
-// not mixed with that of another manager (PIPE_BUF in pipe(7)), and holds
-// neither a newline nor a carriage return, which would make it two.
+// read it, or the context is done: the error then wraps ErrNotRead and that of
+// the context. It wraps ErrNoConsole if there is none, and ErrConsoleGone if its
+// FIFO is not there any more. A line is at most 4,095 bytes, so that it is not
+// mixed with that of another manager (PIPE_BUF in pipe(7)), and holds neither a
+// newline nor a carriage return, which would make it two.
 func (p *Process) Send(ctx context.Context, line string) error { return p.send(ctx, line) }
 
 // Kill ends the daemon at once with SIGKILL, waits until it is gone, and

@@ -412,13 +412,26 @@ func (c *Cmd) endedAtOnce(spec *service.Spec, r *Record, exit Exit) error {
 	if spec.Path == shell && r.opener() != nil && spec.User != "" && exit.Code == notExecutable {
 		return c.execError(r.Path, spec.Env, unix.EACCES)
 	}
-	return &Error{Op: "verify", Path: r.Path, Err: &endedError{exit}}
+	return &Error{Op: "verify", Path: r.Path, Err: &endedError{exit: exit}}
 }
 
 // endedError is ErrExited of a program that ended before it was looked at.
-type endedError struct{ exit Exit }
+type endedError struct {
+	exit   Exit
+	memory int64 // limit, which may be why
+}
 
-func (e *endedError) Error() string { return ErrExited.Error() }
+func (e *endedError) Error() string {
+	s := ErrExited.Error()
+	if e.memory > 0 {
+		s += fmt.Sprintf(", with a limit on memory of %d bytes", e.memory)
+	}
+	if e.exit.Known {
+		s += ": " + e.exit.String()
+	}
+	return s
+}
+
 func (e *endedError) Unwrap() error { return ErrExited }
 
 func exitOfUnit(u service.Unit) Exit {

@@ -45,10 +45,8 @@ func (c *Cmd) start(ctx context.Context) (*Process, error) {
 		errors.As(err, &e)
 		return nil, ready.endedAtOnce(e.Path, ended.exit)
 	}
-	if errors.Is(err, ErrExited) && c.Limits.Memory > 0 {
-		var e *Error
-		errors.As(err, &e)
-		return nil, &Error{Op: e.Op, Path: e.Path, Err: fmt.Errorf("%w, with a limit on memory of %d bytes", ErrExited, c.Limits.Memory)}
+	if ended != nil {
+		ended.memory = c.Limits.Memory
 	}
 	if err != nil {
 		return nil, err
@@ -156,9 +154,9 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 	p := &Process{PID: daemon.PID, Record: record, handle: newHandle(daemon.PIDFD), pidFile: record.PIDFile}
 	p.heldBy(h.manager)
 	if err = p.confirm(daemon, c.manager(), cgroup, file); err != nil {
-		if errors.Is(err, ErrExited) && len(c.Ready.When) > 0 {
+		if errors.Is(err, ErrExited) {
 			exit, _ := p.wait(ctx) // as later
-			err = &Error{Op: "verify", Path: record.Path, Err: &endedError{exit}}
+			err = &Error{Op: "verify", Path: record.Path, Err: &endedError{exit: exit}}
 		}
 		return nil, nil, p.undo(file, err)
 	}

@@ -91,6 +91,9 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 	if p.guessed {
 		return failed(ErrNoRecord)
 	}
+	if err := p.spareCaller(); err != nil {
+		return failed(err)
+	}
 	s := &stopping{p: p, signal: unix.SIGTERM, members: map[int]*stopMember{}, zombies: map[int]bool{}, family: o.family}
 	if o.Signal != nil {
 		number, ok := o.Signal.(syscall.Signal)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +44,7 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 	switch via {
 	case ViaFork:
 		if c.Limits.needCgroup() {
-			return nil, &Error{Op: "limit", Path: strings.Join(c.Limits.controllers(), ", "), Err: errForkLimit}
+			return nil, &Error{Op: "limit", Path: c.Limits.controlledWords(), Err: errForkLimit}
 		}
 		if c.Strict {
 			h.place = findPlace()
@@ -73,7 +72,7 @@ func (c *Cmd) hold(ctx context.Context) (_ *holding, err error) {
 		return nil, &Error{Op: "via", Path: string(c.Via), Err: invalidError("is none of the ways that there are")}
 	}
 	if c.Cgroup != "" && h.via != ViaCgroup {
-		return nil, &Error{Op: "cgroup", Path: c.Cgroup, Err: unfitError("is for ViaCgroup (--via cgroup)")}
+		return nil, &Error{Op: "cgroup", Path: c.Cgroup, Err: unfitError("is only entered by what is held by a cgroup")}
 	}
 	if h.via == ViaSystemd {
 		if err := h.compare(); err != nil {

@@ -44,9 +44,7 @@ func parse(call string, args []string) (*options, error) {
 	flags.toggle(&o.cmd.Strict, "", "strict")
 	flags.value(func(s string) error { return parseRestart(s, &o.cmd.Restart) }, "", "restart")
 	flags.value(func(s string) (err error) {
-		if o.cmd.Watchdog, err = parseDuration(s); err == nil && o.cmd.Watchdog == 0 {
-			err = errors.New("is no time at all")
-		}
+		o.cmd.Watchdog, err = parseDuration(s)
 		return err
 	}, "", "watchdog")
 	flags.text(&o.cmd.StopConsole, "", "stop-console")
@@ -89,7 +87,11 @@ func parse(call string, args []string) (*options, error) {
 		}
 	}
 	if r := o.cmd.Ready; len(r.When) == 0 && (len(r.Fail) > 0 || r.Timeout > 0 || r.Keep) {
-		return nil, &usageError{"--fail, --timeout and --keep go with --ready", "such as --ready alive=2s"}
+		hint := "such as --ready alive=2s"
+		if call == unitCall {
+			hint = "in a unit that is --ready notify, with --timeout; systemd knows no --fail and --keep"
+		}
+		return nil, &usageError{"--fail, --timeout and --keep go with --ready", hint}
 	}
 	o.cmd.Path, o.cmd.Args = command[0], command
 	o.cmd.Env = environment(o.unit.Clean, o.unit.Unset, o.unit.Set, outliveCI)

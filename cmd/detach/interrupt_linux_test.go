@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,5 +108,48 @@ func TestInterruptedTwiceWhileItWaits(t *testing.T) {
 		require.Contains(t, w.stderr.String(), "given up, still waiting for log=never")
 		require.False(t, w.daemon.Alive())
 		require.NoFileExists(t, filepath.Join(w.cmd.Dir, "pid"))
+	}
+}
+
+// Whoever interrupts a verb is told so, and nothing about the daemon.
+func TestInterruptedVerbs(t *testing.T) {
+	for name, verb := range map[string]struct {
+		args []string
+		want string
+	}{
+		"stop": {[]string{"stop", "pid"}, "detach: stop pid: interrupted\n"},
+		"send": {[]string{"send", "--timeout", "1h", "pid", "unread"}, "detach: send to DIR/pid: interrupted: the line waits in its console\n"},
+	} {
+		for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM} {
+			t.Run(name+" "+unix.SignalName(sig), func(t *testing.T) {
+				t.Parallel()
+				daemon := detach.Command("sh", "-c", "trap 'echo asked' TERM; echo up; while :; do sleep 0.1; done", lab.Mark())
+				daemon.Dir, daemon.PIDFile, daemon.Console, daemon.Stdout = t.TempDir(), "pid", "in", "log"
+				daemon.Ready.When = []detach.Condition{detach.LogLine{Regexp: regexp.MustCompile("up")}}
+				p, err := daemon.Start(t.Context())
+				require.NoError(t, err)
+				defer p.Close()
+				held := lab.Hold(t, p.PID)
+
+				var stderr strings.Builder
+				cmd := exec.Command(lab.Bin(t, "detach"), verb.args...)
+				cmd.Dir, cmd.Stderr = daemon.Dir, &stderr
+				require.NoError(t, cmd.Start())
+				detached := lab.Hold(t, cmd.Process.Pid)
+				lab.Until(t, "it to be under way", func() bool {
+					in, err := os.OpenFile(filepath.Join(daemon.Dir, "in"), os.O_RDWR|unix.O_NONBLOCK, 0)
+					require.NoError(t, err)
+					defer in.Close()
+					waiting, err := unix.IoctlGetInt(int(in.Fd()), unix.TIOCINQ)
+					require.NoError(t, err)
+					return waiting > 0 || lab.Contains(filepath.Join(daemon.Dir, "log"), "asked")
+				})
+				require.NoError(t, detached.Signal(sig))
+				require.Error(t, cmd.Wait())
+				require.Equal(t, statusFailed, cmd.ProcessState.ExitCode())
+				require.Equal(t, strings.ReplaceAll(verb.want, "DIR", daemon.Dir), stderr.String())
+				require.True(t, held.Alive())
+			})
+		}
 	}
 }

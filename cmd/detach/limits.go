@@ -17,13 +17,13 @@ func limitFlags(flags flagSet, l *detach.Limits) {
 	}, "", "memory")
 	flags.value(func(s string) (err error) {
 		if l.CPUs, err = strconv.ParseFloat(s, 64); err != nil || !(l.CPUs >= 0.01 && l.CPUs <= 1e5) {
-			return errors.New("is not a number of CPUs such as 1.5")
+			return errors.New("is not a number of CPUs from 0.01 to 100000, such as 1.5")
 		}
 		return nil
 	}, "", "cpus")
 	flags.value(func(s string) (err error) {
-		if l.Tasks, err = strconv.ParseInt(s, 10, 64); err != nil || l.Tasks < 1 {
-			return errors.New("is not a number from 1")
+		if l.Tasks, err = strconv.ParseInt(s, 10, 64); err != nil || l.Tasks < 1 || l.Tasks > detach.MaxTasks {
+			return errors.New("is not a number from 1 to " + strconv.Itoa(detach.MaxTasks))
 		}
 		return nil
 	}, "", "tasks")

@@ -46,7 +46,7 @@ func start(args []string, stdout, stderr io.Writer) (status int) {
 	}
 	daemon, err := o.start(stderr)
 	if err != nil {
-		report(stderr, err)
+		report(stderr, o.explain(err))
 		status = exitStatus(err)
 	}
 	if daemon == nil {

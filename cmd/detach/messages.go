@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode"
@@ -76,6 +78,10 @@ func hintFor(err error) string {
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return usage.hint
+	}
+	var known *hinted
+	if errors.As(err, &known) {
+		return known.hint
 	}
 	var e *detach.Error
 	if !errors.As(err, &e) {
@@ -147,10 +153,19 @@ func viaHint(e *detach.Error) string {
 	if errors.Is(e, errors.ErrUnsupported) || e.Path != string(detach.ViaSystemd) {
 		return ""
 	}
-	if uid := os.Geteuid(); uid != 0 {
+	if !exists("/run/systemd/system") { // sd_booted(3)
+		return "systemd is not the init here; --via fork does without"
+	}
+	uid := os.Geteuid()
+	if uid >= 61184 && uid <= 65519 { // of DynamicUser=, where nobody else has it
+		if _, err := user.LookupId(strconv.Itoa(uid)); err != nil {
+			return "a dynamic user has no systemd of its own: --via fork, with KillMode=process in the unit; or a User= of /etc/passwd"
+		}
+	}
+	if uid != 0 {
 		return fmt.Sprintf("a user has a systemd while logged in, and always with: loginctl enable-linger %d", uid)
 	}
-	return "is systemd the init here? --via fork does without"
+	return "is systemd in order here? --via fork does without"
 }
 
 func notReadyHint(e *detach.NotReadyError) string {
@@ -211,7 +226,7 @@ func fileHint(e *detach.Error) string {
 	case errors.As(e, &supervised):
 		return supervisedHint(supervised)
 	case errors.Is(e, detach.ErrRestarting):
-		return "its log tells why; detach stop ends that"
+		return "its log or systemctl status tells why; detach stop ends that"
 	case errors.Is(e, detach.ErrNotSupervised):
 		return "have systemd hold it: --via systemd"
 	case errors.Is(e, detach.ErrNoLog):
@@ -222,6 +237,8 @@ func fileHint(e *detach.Error) string {
 		return "it still has the FIFO that it was started with as /proc/PID/fd/0; to get one with a name it has to be started again"
 	case errors.Is(e, detach.ErrNoRecord):
 		return "its record was lost or never written; if it is the right one, name it by its PID"
+	case errors.Is(e, detach.ErrAncestor):
+		return "nothing was signalled; do it from outside (docker stop, poweroff), or name a daemon by its PID file"
 	case errors.Is(e, detach.ErrNotFIFO):
 		return "nothing was overwritten; choose another name with --console"
 	case errors.Is(e, fs.ErrNotExist):

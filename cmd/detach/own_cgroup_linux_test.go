@@ -68,7 +68,7 @@ say not ready; "$D" --via cgroup --ready alive=1h --timeout 50ms -p pid -- sleep
 			require.Regexp(t, `^detach: via cgroup: the caller is not where /proc/self/cgroup says: .*\n125$`, got["elsewhere"])
 			require.Regexp(t, `^detach: create cgroup .*/no/asked: no such file or directory\n`, got["no parent"])
 			require.Equal(t, "detach: cgroup asked: is not a path as in /proc/PID/cgroup", got["no path"])
-			require.Equal(t, "detach: cgroup /asked: is for ViaCgroup (--via cgroup)", got["fork"])
+			require.Equal(t, "detach: cgroup /asked: is only entered by what is held by a cgroup\nhint: --cgroup goes with --via cgroup", got["fork"])
 			require.Equal(t, "detach: enter cgroup /p/asked: operation not supported\n125", got["cannot enter"])
 			require.Equal(t, "126\n126", got["cannot exec"])
 			require.Equal(t, "124", got["not ready"])

@@ -8,15 +8,19 @@ own, without the caller's descriptors, terminal and signal state. Returns when
 the program has been executed and its detachment has been checked, and when it
 is ready if --ready says what that takes; prints its PID.
 
-  -C, --chdir DIR      run in DIR; every relative path given here is relative to it
-  -o, --stdout FILE    append standard output to FILE (created with mode 0640)
+  -C, --chdir DIR      run in DIR; every relative path given here is relative
+                       to it
+  -o, --stdout FILE    append standard output to FILE (created with mode 0640;
+                       where systemd makes it, as with --restart after it was
+                       renamed, 0666 less the umask)
   -e, --stderr FILE    append standard error to FILE; with only one of -o and -e
                        given, both go there
   -i, --stdin FILE     read standard input from FILE (default: /dev/null)
       --console FIFO   make FIFO the standard input, created with mode 0600 if
                        missing: what is written to it is typed to the program
   -p, --pidfile FILE   write the PID to FILE and a record of the daemon to
-                       FILE.json; refuse to start while the process it names lives
+                       FILE.json; refuse to start while the process it names
+                       lives
       --stop-console LINE  what detach stop writes to the console, instead of
                        sending SIGTERM
       --umask MODE     file mode creation mask, octal (default: the caller's
@@ -24,11 +28,11 @@ is ready if --ready says what that takes; prints its PID.
   -E, --env K=V        set a variable in the environment; repeatable
       --unset K        remove a variable; repeatable
       --clean-env      start from an empty environment
-      --outlive-ci     remove the variables by which CI runners find and kill what
-                       a job has left
+      --outlive-ci     remove the variables by which CI runners find and kill
+                       what a job has left
       --via WAY        how it is held, so that it outlives the caller:
-                         auto      systemd where the caller's unit or login would
-                                   take it along, else fork (the default)
+                         auto      systemd where the caller's unit or login
+                                   would take it along, else fork (the default)
                          fork      a double fork, in the caller's cgroup
                          systemd   a service of its own, that of the machine's
                                    systemd for root, of the user's for others
@@ -37,25 +41,34 @@ is ready if --ready says what that takes; prints its PID.
                        LOGNAME, and no way back; the logs and the console that
                        are made are its own
       --cgroup PATH    with --via cgroup: the cgroup to enter, made if it is
-                       missing (default: one made for it, which stop removes)
+                       missing (default: one made for it); a path as in
+                       /proc/PID/cgroup, or below where that is mounted. detach
+                       stop removes what was made, by the PID file: without -p
+                       nobody knows of it
       --memory SIZE    the most memory of it and all that it starts, such as 2G;
                        when that is reached all of it is ended
-      --cpus N         the most CPU time, in CPUs, such as 1.5
-      --tasks N        the most processes and threads
-      --io-weight N    share of the disks, from 1 to 10000, where others have 100;
-                       one of them has to have the scheduler BFQ, or io.cost.qos;
-                       these four need --via systemd or cgroup, and auto takes it
-      --rlimit NAME=SOFT[:HARD]  a resource limit, such as nofile=4096:65536 (see
-                       setrlimit(2)); repeatable
+      --cpus N         the most CPU time, in CPUs, such as 1.5, from 0.01 to
+                       100000
+      --tasks N        the most processes and threads, from 1 to 4194304
+      --io-weight N    share of the disks, from 1 to 10000, where others have
+                       100; one of them has to have the scheduler BFQ, or
+                       io.cost.qos; these four need --via systemd or cgroup, and
+                       auto takes it
+      --rlimit NAME=SOFT[:HARD]  a resource limit, such as nofile=4096:65536
+                       (see setrlimit(2)); repeatable
       --nice N         scheduling priority, from -20 to 19
       --oom-score-adj N  from -1000 (never) to 1000: whom the kernel ends when
                        memory runs out
       --restart WHEN   have systemd start it again, a second after it has ended:
-                       on-failure or always, until detach stop
+                       on-failure or always, until detach stop. The PID file
+                       and the record name the new process once a verb such as
+                       status has looked for it: kill $(cat FILE) before that
+                       meets a PID that has ended
       --watchdog TIME  have systemd end it when it has not sent WATCHDOG=1 to
-                       $NOTIFY_SOCKET for so long (sd_watchdog_enabled(3))
-      --strict         start nothing while anything is known that could still end
-                       or cripple it (detach hazards prints it)
+                       $NOTIFY_SOCKET for so long (sd_watchdog_enabled(3)): 1ms
+                       or more, or 0 for never
+      --strict         start nothing while anything is known that could still
+                       end or cripple it (detach hazards prints it)
       --ready WHAT     wait until it is ready; repeatable, and all have to hold:
                          alive=TIME        still there after TIME
                          notify            READY=1 sent to $NOTIFY_SOCKET by a
@@ -68,7 +81,8 @@ is ready if --ready says what that takes; prints its PID.
       --fail log=REGEXP  give up when such a line is written; repeatable
       --timeout TIME   how long it may take to be ready (default: 90s)
       --keep           let it go on if it is not ready, and print its PID
-      --json           print a JSON object with all that is known instead of the PID
+      --json           print a JSON object with all that is known instead of the
+                       PID
   -q, --quiet          print neither the PID nor warnings
   -V, --version        print the version
   -h, --help           print this text
@@ -99,15 +113,15 @@ Exit status:
   125  detach failed, or was misused
   126  the program was found but cannot be executed
   127  the program was not found
-In every case but 0 the program does not run, unless --keep says so. (What a
-program that ended at once, status 123, has put into a session of its own is not
-ended.)
+In every case but 0 the program does not run, unless --keep says so. (What it
+has put into a session of its own is not ended after status 123, nor after 124
+with a double fork if it is an orphan: that cannot be found.)
 
 Examples:
   detach -- java -jar server.jar nogui
   detach -C /srv/mc -o logs/console.log --console console.in -p server.pid -- \
       java -Xmx4G -jar server.jar nogui
-  detach -C /srv/mc -o log -p server.pid --ready log='Done' --ready tcp=25565 -- \
-      java -jar server.jar nogui
+  detach -C /srv/mc -o log -p server.pid --ready log='Done' \
+      --ready tcp=25565 -- java -jar server.jar nogui
   detach stop /srv/mc/server.pid
 `

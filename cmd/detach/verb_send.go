@@ -15,7 +15,8 @@ Write LINE to the console of a daemon, as if it were typed there, and wait until
 the daemon has read it. The daemon was started with --console. TARGET is a PID
 file, a record, a PID, or an identity as --json prints it.
 
-      --timeout TIME   wait no longer for it to be read, such as 1m (default: 10s)
+      --timeout TIME   wait no longer for it to be read, such as 1m (default:
+                       10s)
   -h, --help           print this text
 
 A LINE is at most 4,095 bytes: so those of two managers do not mix.
@@ -25,7 +26,7 @@ Exit status:
   3    the daemon is not running
   124  it has not been read in time: it waits in the console, or nothing was
        written because the console is full, as the message says
-  125  there is no console, detach failed, or was misused
+  125  there is no console, detach failed, was misused or interrupted
 
 Example:
   detach send server.pid 'say hello'
@@ -55,6 +56,9 @@ func runSend(args []string, stdout, stderr io.Writer) (status int) {
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, context.Canceled):
+		report(stderr, err)
+		return statusFailed
 	case errors.Is(err, detach.ErrNotRead):
 		report(stderr, err)
 		return statusTimeout

@@ -18,7 +18,9 @@ const statusUsage = `Usage: detach status [flags] TARGET...
 Tell whether daemons run, since when and with what; several make a table.
 TARGET is a PID file, a record, a PID, or an identity as --json prints it. CPU
 time, memory, processes and threads are those of all in the daemon's session. Of
-one that has ended it tells what it has left behind there, which stop ends.
+one that has ended it tells what it has left behind there, which stop ends. One
+that systemd is starting again (--restart) is waited for, up to 5 seconds; so do
+send and verify.
 
       --check tcp=[HOST:]PORT   it accepts connections there, itself and not
                        somebody else
@@ -44,7 +46,8 @@ Exit status, after LSB; of several the highest:
 
 Example:
   detach status /srv/*/server.pid
-  detach status --check tcp=25565 server.pid >/dev/null || mail -s "it is ill" root </dev/null
+  detach status --check tcp=25565 server.pid >/dev/null ||
+      mail -s "it is ill" root </dev/null
 `
 
 // After the Linux Standard Base, "Init Script Actions".

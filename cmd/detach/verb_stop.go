@@ -19,9 +19,11 @@ import (
 const stopUsage = `Usage: detach stop [flags] TARGET...
 
 Stop daemons, each with everything in its session and in a container that it
-runs, even if its first process has ended: first by the command on its console or
-by a signal, then by SIGKILL. What has left the session otherwise, by a setsid of
-its own, is not stopped. Remove the PID file and the record.
+runs, even if its first process has ended: first by the command on its console
+or by a signal, then by SIGKILL. What has left the session otherwise, by a
+setsid of its own, is not stopped. Remove the PID file and the record, and the
+cgroup that was made for it, if the PID file leads to that. PID 1, and what the
+caller descends from, is not stopped by its PID.
 TARGET is a PID file, a record, a PID, or an identity as --json prints it.
 
       --signal NAME    send this signal first (default: TERM), a name or number
@@ -35,7 +37,7 @@ TARGET is a PID file, a record, a PID, or an identity as --json prints it.
 
 Exit status:
   0    none of them runs any more, or none ran
-  125  one of them could not be stopped, or detach was misused
+  125  one of them could not be stopped, or detach was misused or interrupted
 
 Example:
   detach stop --timeout 2m --console stop server.pid
@@ -111,6 +113,10 @@ func stopAll(ctx context.Context, targets []target, o detach.StopOptions, progre
 }
 
 func (r stopResult) report(stdout, stderr io.Writer, t target, asJSON, quiet bool) (status int) {
+	if errors.Is(r.err, context.Canceled) {
+		fmt.Fprintf(stderr, "detach: stop %s: interrupted\n", quoteOdd(t.text))
+		return statusFailed
+	}
 	if r.err != nil {
 		t.report(stderr, r.err)
 		if errors.Is(r.err, fs.ErrPermission) {

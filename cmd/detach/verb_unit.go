@@ -11,12 +11,16 @@ Print a unit file: with it systemd does at each boot what detach does once with
 these flags, and looks after it. Nothing is started or written.
 
 The flags are those of detach (detach --help), but for what systemd does not do:
--p (systemctl show -P MainPID NAME tells it; status, stop and logs are systemctl's),
---ready other than notify, --fail, --keep, --cgroup, --via fork and cgroup. The
-environment is what systemd gives, the PATH of here, and -E; --unset and
---clean-env take away from it. Without -o and -e the output goes to the journal.
-A log or a console that is missing is made by the user, who has to be able to. Other limits than those given are
+-p (systemctl show -P MainPID NAME tells it; status, stop and logs are
+systemctl's), --ready other than notify, --fail, --keep, --cgroup, --via fork
+and cgroup. The environment is what systemd gives, the PATH of here, and -E;
+--unset and --clean-env take away from it. Other limits than those given are
 systemd's, and not the ones of here.
+
+Without -o and -e the output goes to the journal. A log or a console that is
+missing is made by the user, who has to be able to; a log with a mode of 0666
+less the umask. With --stop-console a stop gives the program 30 seconds to
+follow the line on its console, then sends SIGTERM and gives it 30 more.
 
 Exit status:
   0    printed
@@ -31,8 +35,10 @@ Examples:
   systemctl daemon-reload && systemctl enable --now mc
 `
 
+const unitCall = "detach unit"
+
 func runUnit(args []string, stdout, stderr io.Writer) (status int) {
-	o, err := parse("detach unit", args)
+	o, err := parse(unitCall, args)
 	if err != nil {
 		report(stderr, err)
 		return statusFailed

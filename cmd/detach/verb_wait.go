@@ -20,7 +20,8 @@ before; and of one that systemd holds, as long as what it has left runs. TARGET
 is a PID file, a record, a PID, or an identity as --json prints it. A PID file
 that is not there is an error, for it may be the wrong name; a daemon that has
 ended and left its PID file has ended: then only a limit on memory that it
-reached can still be told, of one in a cgroup of its own.
+reached can still be told, of one in a cgroup of its own. With --restart it
+is the next end of the program, which systemd starts again meanwhile.
 
       --timeout TIME   wait no longer than this, such as 90s (default: for ever)
       --json           print one JSON object for each target

@@ -172,6 +172,26 @@ func TestIsolationByPodman(t *testing.T) {
 	})
 }
 
+// A folder that lacks what a server needs is refused before anything is made.
+func TestIsolationOfAnIncompleteFolder(t *testing.T) {
+	scripts, err := filepath.Glob("*.sh")
+	require.NoError(t, err)
+	require.Len(t, scripts, 4)
+	for _, script := range scripts {
+		dir := t.TempDir()
+		run := func() string {
+			out, err := exec.Command("./"+script, dir).CombinedOutput()
+			require.Error(t, err)
+			return string(out)
+		}
+		for _, file := range []string{"server.jar", "eula.txt", "server.properties"} {
+			require.Equal(t, script+": "+dir+"/"+file+" is missing; README.md says what has to be there\n", run())
+			require.NoError(t, os.WriteFile(filepath.Join(dir, file), nil, 0o600))
+		}
+		require.Equal(t, script+": "+dir+"/server.properties: there is no line server-port=PORT\n", run())
+	}
+}
+
 // adding returns an edit that adds flags behind some words of a script.
 func adding(t *testing.T, words, flags string) func(string) string {
 	return func(script string) string {

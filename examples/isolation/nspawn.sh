@@ -3,7 +3,11 @@
 # /usr, read-only, the server's folder, and nothing else.
 set -eu
 cd "${1:-/srv/mc}"
+for file in server.jar eula.txt server.properties; do
+    [ -r "$file" ] || { echo "${0##*/}: $PWD/$file is missing; README.md says what has to be there" >&2; exit 1; }
+done
 port=$(sed -n 's/^server-port=//p' server.properties)
+[ "$port" ] || { echo "${0##*/}: $PWD/server.properties: there is no line server-port=PORT" >&2; exit 1; }
 
 set -- java -jar server.jar nogui
 for folder in /etc/alternatives /etc/ssl /etc/java-*; do # where Debian has Java's settings

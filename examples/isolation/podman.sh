@@ -4,7 +4,11 @@
 # takes the place of --rootfs and of all volumes but the server's folder.
 set -eu
 cd "${1:-/srv/mc}"
+for file in server.jar eula.txt server.properties; do
+    [ -r "$file" ] || { echo "${0##*/}: $PWD/$file is missing; README.md says what has to be there" >&2; exit 1; }
+done
 port=$(sed -n 's/^server-port=//p' server.properties)
+[ "$port" ] || { echo "${0##*/}: $PWD/server.properties: there is no line server-port=PORT" >&2; exit 1; }
 root=/var/lib/mc-root
 for folder in usr etc proc sys dev run tmp var srv; do
     mkdir -p "$root/$folder"
