@@ -433,6 +433,8 @@ func (c *Cmd) forkError(path string, err error) error {
 // confirm verifies the daemon and writes its record.
 func (p *Process) confirm(d doublefork.Process, manager int, cgroup *ownCgroup, file *pidFile) error {
 	report, stat, err := verify(d, manager, p.Record.Unit)
+	boot, _ := proc.BootID()
+	p.Record.Identity = Identity{PID: d.PID, Start: stat.Start, BootID: boot}
 	if err != nil {
 		return &Error{Op: "verify", Path: p.Record.Path, Err: err}
 	}
@@ -445,9 +447,7 @@ func (p *Process) confirm(d doublefork.Process, manager int, cgroup *ownCgroup, 
 			return &Error{Op: "verify", Path: p.Record.Path, Err: fmt.Errorf("%w: cgroup: %s, want %s", ErrNotDetached, check.Got, check.Want)}
 		}
 	}
-	boot, _ := proc.BootID()
 	p.Report = report
-	p.Record.Identity = Identity{PID: d.PID, Start: stat.Start, BootID: boot}
 	p.Record.Session = d.Intermediate
 	if p.Record.Unit != "" {
 		p.Record.Session = d.PID // systemd has made it

@@ -58,3 +58,21 @@ func TestProgramExitsAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// Where PID 1 does not reap, it is told at once how the program ended, and not
+// waited for that it is reaped.
+func TestProgramExitsAtOnceAndIsNotReaped(t *testing.T) {
+	lab.Root(t) // for the namespace
+	cmd := exec.Command(lab.Program(t, "unshare"), "-f", "-p", "-m", "--mount-proc", "sh", "-c", `
+mkfifo done
+(for n in $(seq 1000); do # until it has ended by the time it is looked at
+	"$0" --via fork -- sh -c 'exit 3' >/dev/null 2>told; [ $? = 0 ] || break
+done) >done &
+exec cat done`, lab.Bin(t, "detach"))
+	cmd.Dir = t.TempDir()
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	told, err := os.ReadFile(filepath.Join(cmd.Dir, "told"))
+	require.NoError(t, err)
+	require.Regexp(t, `^detach: verify \S+: exited already: exit status 3\nhint: `, string(told))
+}
