@@ -131,6 +131,9 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 			s.result.Note = consoleNote(err)
 		}
 		cancel()
+		if err := ctx.Err(); err != nil {
+			return failed(err)
+		}
 	}
 	if err := s.run(ctx, o.Progress, began, deadline); err != nil {
 		return failed(err)

@@ -117,13 +117,14 @@ func TestInterruptedVerbs(t *testing.T) {
 		args []string
 		want string
 	}{
-		"stop": {[]string{"stop", "pid"}, "detach: stop pid: interrupted\n"},
-		"send": {[]string{"send", "--timeout", "1h", "pid", "unread"}, "detach: send to DIR/pid: interrupted: the line waits in its console\n"},
+		"stop":            {[]string{"stop", "pid"}, "detach: stop pid: interrupted\n"},
+		"stop by console": {[]string{"stop", "--console", "unread", "pid"}, "detach: stop pid: interrupted\n"},
+		"send":            {[]string{"send", "--timeout", "1h", "pid", "unread"}, "detach: send to DIR/pid: interrupted: the line waits in its console\n"},
 	} {
 		for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM} {
 			t.Run(name+" "+unix.SignalName(sig), func(t *testing.T) {
 				t.Parallel()
-				daemon := detach.Command("sh", "-c", "trap 'echo asked' TERM; echo up; while :; do sleep 0.1; done", lab.Mark())
+				daemon := detach.Command("sh", "-c", "trap 'echo asked' TERM; trap 'echo told' USR1; echo up; while :; do sleep 0.1; done", lab.Mark())
 				daemon.Dir, daemon.PIDFile, daemon.Console, daemon.Stdout = t.TempDir(), "pid", "in", "log"
 				daemon.Ready.When = []detach.Condition{detach.LogLine{Regexp: regexp.MustCompile("up")}}
 				p, err := daemon.Start(t.Context())
@@ -149,6 +150,19 @@ func TestInterruptedVerbs(t *testing.T) {
 				require.Equal(t, statusFailed, cmd.ProcessState.ExitCode())
 				require.Equal(t, strings.ReplaceAll(verb.want, "DIR", daemon.Dir), stderr.String())
 				require.True(t, held.Alive())
+				if name == "stop" {
+					return
+				}
+				log := func() string {
+					data, err := os.ReadFile(filepath.Join(daemon.Dir, "log"))
+					require.NoError(t, err)
+					return string(data)
+				}
+				for n := 1; n <= 2; n++ { // by the second one it has done what it was asked before
+					require.NoError(t, held.Signal(unix.SIGUSR1))
+					lab.Until(t, "its word", func() bool { return strings.Count(log(), "told") == n })
+				}
+				require.NotContains(t, log(), "asked")
 			})
 		}
 	}
