@@ -125,11 +125,18 @@ func (d dropIn) sweep(ctx context.Context, m service.Manager) {
 	found, _ := filepath.Glob("/" + strings.Join(append(d.parents(), "detach-*.service.d", dropInName), "/"))
 	for _, path := range found {
 		other := dropIn{strings.TrimSuffix(filepath.Base(filepath.Dir(path)), ".d"), d.user}
-		file, err := os.Lstat(path)
-		if err != nil || time.Since(file.ModTime()) < sweepAge || !other.isOwn() || other == d {
+		old := func() bool {
+			file, err := os.Lstat(path)
+			return err == nil && time.Since(file.ModTime()) >= sweepAge
+		}
+		if !old() || !other.isOwn() || other == d {
 			continue
 		}
-		if u, err := m.Look(ctx, other.unit); err == nil && u.Gone() {
+		u, err := m.Look(ctx, other.unit)
+		if err != nil {
+			return
+		}
+		if u.Gone() && old() {
 			_ = other.remove()
 		}
 	}

@@ -79,6 +79,7 @@ func (e *ThreadError) Error() string { return fmt.Sprintf("is a thread of PID %d
 // has not been signalled, unless systemd has changed its mind since.
 type SupervisedError struct {
 	Unit string
+	User int   // whose service manager; 0 is the machine's
 	Err  error // why systemd is not kept from it; nil for a unit that is not of this package
 }
 

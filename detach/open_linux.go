@@ -192,6 +192,7 @@ func findProcess(name string, pid int, identity *Identity) (*Process, error) {
 	}
 	p := &Process{PID: pid, handle: newHandle(pidfd)}
 	p.Record = observed(pid, stat)
+	p.identified = identity != nil
 	if identity != nil && !known {
 		p.Record.Identity, p.guessed = *identity, true
 	}

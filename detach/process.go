@@ -20,6 +20,8 @@ type Process struct {
 	pidFile string          // as an absolute path where it could be told
 	held    service.Manager // while Start has a connection to what holds it
 	guessed bool            // by its PID alone: it may be another process
+
+	identified bool // by FindIdentity
 }
 
 // Open finds the daemon that a PID file names, or the record beside it, such as

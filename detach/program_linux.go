@@ -3,6 +3,7 @@ package detach
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,16 +58,26 @@ func (r *Record) awaitProgram(ctx context.Context, pid, pidfd int) error {
 	}
 }
 
-// looksExecutable refuses what a shell would execute in ways of its own, or say in
-// its own words that it cannot.
-func (c *Cmd) looksExecutable(r *Record, args, env []string) error {
+// forShell refuses what a shell takes for a script of its own when the kernel has
+// not taken it for a program: text.
+func (c *Cmd) forShell(r *Record, env []string) error {
 	if r.Restart == RestartNo || r.opener() == nil {
 		return nil
 	}
-	if err := whyNotExecuted(r.Path, args, env); err != nil {
-		return c.execError(r.Path, env, err)
+	f, err := os.Open(r.Path)
+	if err != nil { // it may be executed but not read
+		return nil
 	}
-	return nil
+	defer f.Close()
+	var start [128]byte
+	n, err := f.Read(start[:])
+	if err != nil && err != io.EOF {
+		return nil
+	}
+	if text := start[:n]; bytes.HasPrefix(text, []byte("#!")) || bytes.HasPrefix(text, []byte("\x7fELF")) || bytes.IndexByte(text, 0) >= 0 {
+		return nil
+	}
+	return c.execError(r.Path, env, unix.ENOEXEC)
 }
 
 // execError is what the double fork says of a program that cannot be executed.

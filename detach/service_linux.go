@@ -406,11 +406,17 @@ func (c *Cmd) exitCodeError(spec *service.Spec, r *Record, failed *service.Faile
 }
 
 // endedAtOnce is about a program that ended before it was looked at, or a shell
-// that could not execute it for a user who may not what root may.
+// that could not execute it.
 func (c *Cmd) endedAtOnce(spec *service.Spec, r *Record, exit Exit) error {
-	const notExecutable = 126 // "Shell & Utilities", Exit Status for Commands
-	if spec.Path == shell && r.opener() != nil && spec.User != "" && exit.Code == notExecutable {
-		return c.execError(r.Path, spec.Env, unix.EACCES)
+	const notExecutable, notFound = 126, 127 // of the shell: exec in POSIX.1
+	if r.Restart != RestartNo && r.opener() != nil && (exit.Code == notExecutable || exit.Code == notFound) {
+		err := whyNotExecuted(r.Path, r.Command, spec.Env)
+		if err == nil && spec.User != "" && exit.Code == notExecutable {
+			err = unix.EACCES // root may execute it
+		}
+		if err != nil {
+			return c.execError(r.Path, spec.Env, err)
+		}
 	}
 	return &Error{Op: "verify", Path: r.Path, Err: &endedError{exit: exit}}
 }

@@ -155,7 +155,7 @@ func (c *Cmd) launch(ctx context.Context, ready *readying, h *holding) (_ *Proce
 	p.heldBy(h.manager)
 	if err = p.confirm(daemon, c.manager(), cgroup, file); err != nil {
 		if errors.Is(err, ErrExited) {
-			exit, _ := p.wait(ctx) // as later
+			exit := p.exitSoon(ctx, len(c.Ready.When) > 0)
 			err = &Error{Op: "verify", Path: record.Path, Err: &endedError{exit: exit}}
 		}
 		return nil, nil, p.undo(file, err)
@@ -214,7 +214,7 @@ func (c *Cmd) bearFork(spec *doublefork.Spec, file *pidFile) (doublefork.Process
 // bearService has its intention on record before systemd is asked. So at every
 // instant the daemon runs and there is a record that leads to it, or neither.
 func (c *Cmd) bearService(ctx context.Context, h *holding, spec *doublefork.Spec, record *Record, file *pidFile) (doublefork.Process, error) {
-	if err := c.looksExecutable(record, spec.Args, spec.Env); err != nil {
+	if err := c.forShell(record, spec.Env); err != nil {
 		return doublefork.Process{}, err
 	}
 	if record.Unit == "" {
@@ -469,6 +469,20 @@ func (p *Process) confirm(d doublefork.Process, manager int, cgroup *ownCgroup, 
 		return err
 	}
 	return file.place(d.PID)
+}
+
+// exitPatience is how long a start that has failed waits to be told how the
+// program ended, where nobody waits for it to be ready.
+const exitPatience = 200 * time.Millisecond
+
+func (p *Process) exitSoon(ctx context.Context, waitedFor bool) Exit {
+	if !waitedFor {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, exitPatience)
+		defer cancel()
+	}
+	exit, _ := p.wait(ctx)
+	return exit
 }
 
 // undo ends a daemon that must not stay, and returns why it must not. The lock

@@ -76,7 +76,8 @@ const (
 // left; fs.ErrPermission if one of them may not be signalled; it is a
 // *LeftError if the daemon has ended and what is in its session may be a
 // stranger's; ErrNoRecord if the daemon was found by a PID file alone, or is
-// hidden; ErrAncestor if a process from Find is the caller, one of its ancestors
+// hidden; a *SupervisedError if systemd would start it again and cannot be told
+// not to; ErrAncestor if a process from Find is the caller, one of its ancestors
 // or PID 1. With an error nothing is removed.
 func (p *Process) Stop(ctx context.Context, o StopOptions) (Stopped, error) {
 	return p.stop(ctx, o)

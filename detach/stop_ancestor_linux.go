@@ -14,13 +14,16 @@ func (ancestorError) Error() string        { return "is PID 1, with which everyt
 func (ancestorError) Is(target error) bool { return target == ErrAncestor }
 
 // spareCaller refuses to stop what the caller lives by, if that was found by a
-// number. A daemon on record may be one: what it has started may stop it.
+// number. A daemon on record, or known by its identity, may be one: what it has
+// started may stop it.
 func (p *Process) spareCaller() error {
 	switch {
 	case p.Record.Version > 0:
 		return nil
 	case p.PID == 1:
 		return ancestorError{}
+	case p.identified:
+		return nil
 	}
 	// Where /proc hides an ancestor, it is somebody else's.
 	for pid := os.Getpid(); pid > 1; {

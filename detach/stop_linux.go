@@ -117,7 +117,7 @@ func (p *Process) stop(ctx context.Context, o StopOptions) (_ Stopped, err error
 	if err := s.holdDaemon(); err != nil {
 		return failed(err)
 	}
-	deadline := began.Add(cmp.Or(max(o.Timeout, 0), stopTimeout))
+	deadline := time.Now().Add(cmp.Or(max(o.Timeout, 0), stopTimeout)) // systemd may have taken its time
 	if o.Timeout < 0 {
 		deadline = began
 	} else if line := s.console(o); line != "" && s.alive(p.PID) {

@@ -3,6 +3,7 @@ package detach
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/detachkit/detach/detach/internal/proc"
 	"github.com/detachkit/detach/detach/internal/service"
@@ -13,57 +14,87 @@ import (
 type supervisor struct {
 	manager service.Manager
 	unit    string
+	user    int  // whose service manager
 	own     bool // the connection is this supervisor's to close
+
+	unrecorded bool // so that nobody else removes its drop-in
 }
+
+// askPatience is how long systemd is asked about a process that nobody has said
+// to be in its hands.
+const askPatience = time.Second
 
 // supervisor finds who would start the daemon again, and makes sure that this can
 // be called off: once the daemon has ended it is too late to be told.
-func (p *Process) supervisor(ctx context.Context) (s *supervisor, err error) {
-	recorded := p.Record.Version > 0
-	unit, user := p.Record.Unit, p.Record.UnitUser
+func (p *Process) supervisor(ctx context.Context) (*supervisor, error) {
 	switch {
 	case p.handle == nil:
 		return nil, nil // it has ended, and none was found in its place
-	case !recorded:
-		unit, user = p.serviceIn()
+	case p.Record.Version == 0:
+		return p.unrecordedSupervisor(ctx)
 	case p.Record.Restart == RestartNo || !p.ownsUnit():
 		return nil, nil
 	}
+	s := &supervisor{manager: p.held, unit: p.Record.Unit, user: p.Record.UnitUser}
+	if s.manager == nil {
+		if err := s.connect(ctx); err != nil {
+			return nil, s.error(err)
+		}
+	}
+	u, err := s.manager.Look(ctx, s.unit)
+	if err == nil && !u.Gone() {
+		err = s.manager.MayStop(ctx, s.unit)
+	}
+	if err != nil {
+		s.close()
+		return nil, s.error(err)
+	}
+	if u.Gone() {
+		s.close()
+		return nil, nil
+	}
+	return s, nil
+}
+
+// unrecordedSupervisor is that of a process from Find.
+func (p *Process) unrecordedSupervisor(ctx context.Context) (*supervisor, error) {
+	unit, user := p.serviceIn()
 	if unit == "" {
 		return nil, nil
 	}
-	refuse := func(err error) (*supervisor, error) {
-		return nil, &SupervisedError{Unit: unit, Err: err}
+	asking, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	s := &supervisor{unit: unit, user: user, unrecorded: true}
+	if s.connect(asking) != nil {
+		return nil, nil
 	}
-	s = &supervisor{manager: p.held, unit: unit}
-	if s.manager == nil {
-		if s.manager, err = service.Connect(ctx, user); err != nil {
-			if !recorded { // nobody has said that it is systemd's
-				return nil, nil
-			}
-			return refuse(err)
-		}
-		s.own = true
-	}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	u, err := s.manager.Look(ctx, unit)
-	switch {
-	case recorded && err != nil:
-		return refuse(err)
-	case recorded && u.Gone(), !recorded && (err != nil || u.PID != p.PID || !u.Restarts || s.manager.Peer() == 0):
+	u, err := s.manager.Look(asking, unit)
+	own := dropIn{unit: unit}.isOwn()
+	// SIGTERM, which others take for a success, does not start them again.
+	again := u.Restart == "always" || u.Restart == "on-success" || own && u.Restart != "" && u.Restart != "no"
+	if err != nil || u.PID != p.PID || !again || s.manager.Peer() == 0 {
 		s.close()
 		return nil, nil
-	case !dropIn{unit: unit}.isOwn():
-		return refuse(nil)
+	}
+	if !own {
+		s.close()
+		return nil, s.error(nil)
 	}
 	if err := s.manager.MayStop(ctx, unit); err != nil {
-		return refuse(err)
+		s.close()
+		return nil, s.error(err)
 	}
 	return s, nil
+}
+
+func (s *supervisor) connect(ctx context.Context) (err error) {
+	s.manager, err = service.Connect(ctx, s.user)
+	s.own = err == nil
+	return err
+}
+
+func (s *supervisor) error(err error) error {
+	return &SupervisedError{Unit: s.unit, User: s.user, Err: err}
 }
 
 // ownsUnit tells whether the unit on record is this daemon's: a record may say
@@ -89,17 +120,42 @@ func (p *Process) serviceIn() (unit string, user int) {
 	return unit, user
 }
 
-// callOff keeps systemd from starting again what has been ended.
+// callOff keeps systemd from starting again what has been ended. By now systemd may
+// have been executed anew, and the connection be gone.
 func (s *supervisor) callOff(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetPatience)
-	defer cancel()
-	if err := s.manager.Stop(ctx, s.unit); err != nil {
-		return &SupervisedError{Unit: s.unit, Err: err}
+	ctx = context.WithoutCancel(ctx)
+	if s.unrecorded { // while the unit is there nobody makes another one
+		_ = dropIn{s.unit, s.user}.remove()
+	}
+	if s.stop(ctx) == nil {
+		return nil
+	}
+	s.close()
+	if err := s.connect(ctx); err != nil {
+		return s.error(err)
+	}
+	if err := s.stop(ctx); err != nil {
+		return s.error(err)
 	}
 	return nil
+}
+
+// stop has systemd stop the unit. It is a success, too, when systemd is about it.
+func (s *supervisor) stop(ctx context.Context) error {
+	stopping, cancel := context.WithTimeout(ctx, forgetPatience)
+	defer cancel()
+	err := s.manager.Stop(stopping, s.unit)
+	if err == nil {
+		return nil
+	}
+	u, lookErr := s.manager.Look(ctx, s.unit)
+	if lookErr == nil && (u.Gone() || u.Active == "deactivating" && u.Queued) {
+		return nil
+	}
+	return err
 }
 
 func (s *supervisor) close() {

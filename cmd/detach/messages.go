@@ -272,5 +272,8 @@ func supervisedHint(e *detach.SupervisedError) string {
 	if e.Err != nil {
 		return "stop it as root, or as the user whose systemd it is"
 	}
+	if e.User != 0 {
+		return "systemctl --user stop " + e.Unit
+	}
 	return "systemctl stop " + e.Unit
 }

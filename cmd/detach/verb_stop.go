@@ -87,7 +87,8 @@ func runStop(args []string, stdout, stderr io.Writer) (status int) {
 // stopResult is what has become of one target.
 type stopResult struct {
 	detach.Stopped
-	err error
+	err         error
+	interrupted bool
 }
 
 // stopAll stops all targets, some at a time: each takes a few descriptors.
@@ -106,14 +107,14 @@ func stopAll(ctx context.Context, targets []target, o detach.StopOptions, progre
 			}
 			stopped, err := t.stop(ctx, o)
 			progress.ended()
-			results[i] <- stopResult{stopped, err}
+			results[i] <- stopResult{stopped, err, ctx.Err() != nil && errors.Is(err, ctx.Err())}
 		}()
 	}
 	return results
 }
 
 func (r stopResult) report(stdout, stderr io.Writer, t target, asJSON, quiet bool) (status int) {
-	if errors.Is(r.err, context.Canceled) {
+	if r.interrupted {
 		fmt.Fprintf(stderr, "detach: stop %s: interrupted\n", quoteOdd(t.text))
 		return statusFailed
 	}

@@ -38,14 +38,14 @@ func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
 	}
 	var pid, was uint32
 	var code, status, errno int32
-	var kind, restart string
+	var kind string
 	var job struct {
 		ID   uint32 // 0 for none
 		Path dbus.ObjectPath
 	}
 	for name, to := range map[string]any{
 		"ActiveState": &u.Active, "MainPID": &pid, "ExecMainPID": &was, "Result": &u.Result, "ExecMainCode": &code, "ExecMainStatus": &status,
-		"Type": &kind, "StatusText": &u.Text, "StatusErrno": &errno, "Job": &job, "Restart": &restart,
+		"Type": &kind, "StatusText": &u.Text, "StatusErrno": &errno, "Job": &job, "Restart": &u.Restart,
 	} {
 		if value, ok := all[name]; ok {
 			if err := dbus.Store([]any{value.Value()}, to); err != nil {
@@ -54,7 +54,6 @@ func (c *conn) Look(ctx context.Context, unit string) (service.Unit, error) {
 		}
 	}
 	u.PID, u.Was, u.Code, u.Status = int(pid), int(was), int(code), int(status)
-	u.Restarts = restart != "" && restart != "no"
 	u.Queued, u.Notifies, u.Errno = job.ID != 0, kind == "notify", int(errno)
 	return u, nil
 }
@@ -67,11 +66,16 @@ func (c *conn) Keep(ctx context.Context, unit string) error {
 }
 
 // MayStop sets no property at all, for which systemd asks for the same privilege
-// (bus_unit_method_set_properties in its src/core/dbus-unit.c).
+// (bus_unit_method_set_properties in its src/core/dbus-unit.c), and not only for
+// that: another refusal tells nothing.
 func (c *conn) MayStop(ctx context.Context, unit string) error {
 	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return answer(ctx, c.systemd.SetUnitPropertiesContext(asking, unit, true))
+	err := c.systemd.SetUnitPropertiesContext(asking, unit, true)
+	if isAnswer(err) && !isError(err, "org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired") {
+		return nil
+	}
+	return answer(ctx, err)
 }
 
 // Stop stops a unit until it has gone. A start of it that was asked for before

@@ -80,7 +80,7 @@ type Unit struct {
 	Code   int    // CLD_EXITED, CLD_KILLED or CLD_DUMPED once the main process has ended, see waitid(2)
 	Status int    // its exit status, or the signal
 
-	Restarts bool   // its program is started again when it has ended
+	Restart  string // when its program is started again: "no", "always", "on-failure", ...
 	Notifies bool   // as in Spec: until it is "active" it is "activating"
 	Text     string // the last STATUS= that it sent, see sd_notify(3)
 	Errno    int    // the last ERRNO=
