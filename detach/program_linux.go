@@ -22,8 +22,11 @@ const errOpening = unfitError("the shell that opens its files has not executed i
 // is to become it: a child of systemd, or since version 255 its systemd-executor,
 // or the shell that opens the files.
 func (r *Record) isProgram(pid int) bool {
-	stat, err := proc.ReadStat(pid)
-	if err != nil || stat.Executing() {
+	executed := func() bool {
+		stat, err := proc.ReadStat(pid)
+		return err == nil && !stat.Executing()
+	}
+	if !executed() {
 		return false
 	}
 	exe, _ := os.Readlink(procDir(pid) + "/exe") // of who may not know it is empty
@@ -36,7 +39,8 @@ func (r *Record) isProgram(pid int) bool {
 	}
 	words := []byte(strings.Join(opener, "\x00") + "\x00")
 	arguments, err := proc.Read(procDir(pid)+"/cmdline", len(words))
-	return err == nil && !bytes.Equal(arguments, words)
+	// Nor has a shell that is ending any arguments.
+	return err == nil && !bytes.Equal(arguments, words) && executed()
 }
 
 // awaitProgram waits until a process of the unit is the program. The error is
