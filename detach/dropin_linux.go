@@ -122,7 +122,7 @@ const sweepAge = time.Hour
 // sweep removes the drop-ins of daemons that ended long ago without being asked
 // for since: there may be no PID file to ask by.
 func (d dropIn) sweep(ctx context.Context, m service.Manager) {
-	found, _ := filepath.Glob("/" + strings.Join(append(d.parents(), "detach-*.service.d", dropInName), "/"))
+	found, _ := filepath.Glob(dropIn{"detach-*.service", d.user}.path())
 	for _, path := range found {
 		other := dropIn{strings.TrimSuffix(filepath.Base(filepath.Dir(path)), ".d"), d.user}
 		old := func() bool {

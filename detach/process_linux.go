@@ -146,9 +146,6 @@ func (p *Process) kill(ctx context.Context) error {
 	if err := again.callOff(ctx); err != nil {
 		return &Error{Op: "kill", Path: strconv.Itoa(p.PID), Err: err}
 	}
-	if again != nil {
-		p.forget(ctx)
-	}
 	p.Record.removeCgroup(ctx, 0)
 	return removePIDFile(ctx, p.pidFile, p.Record)
 }

@@ -5,13 +5,13 @@ import (
 	"context"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/detachkit/detach/detach/internal/proc"
+	"github.com/detachkit/detach/detach/internal/service"
 )
 
 // errOpening means that a shell that is to open the files and to execute the
@@ -22,15 +22,7 @@ const errOpening = unfitError("the shell that opens its files has not executed i
 // is to become it: a child of systemd, or since version 255 its systemd-executor,
 // or the shell that opens the files.
 func (r *Record) isProgram(pid int) bool {
-	executed := func() bool {
-		stat, err := proc.ReadStat(pid)
-		return err == nil && !stat.Executing()
-	}
-	if !executed() {
-		return false
-	}
-	exe, _ := os.Readlink(procDir(pid) + "/exe") // of who may not know it is empty
-	if filepath.Base(exe) == "systemd-executor" {
+	if !service.IsExecuted(pid) {
 		return false
 	}
 	opener := r.opener()
@@ -40,7 +32,7 @@ func (r *Record) isProgram(pid int) bool {
 	words := []byte(strings.Join(opener, "\x00") + "\x00")
 	arguments, err := proc.Read(procDir(pid)+"/cmdline", len(words))
 	// Nor has a shell that is ending any arguments.
-	return err == nil && !bytes.Equal(arguments, words) && executed()
+	return err == nil && !bytes.Equal(arguments, words) && service.IsExecuted(pid)
 }
 
 // awaitProgram waits until a process of the unit is the program. The error is

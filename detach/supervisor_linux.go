@@ -17,7 +17,7 @@ type supervisor struct {
 	user    int  // whose service manager
 	own     bool // the connection is this supervisor's to close
 
-	unrecorded bool // so that nobody else removes its drop-in
+	nameless bool // there is no PID file, with which the drop-in would be removed
 }
 
 // askPatience is how long systemd is asked about a process that nobody has said
@@ -35,7 +35,7 @@ func (p *Process) supervisor(ctx context.Context) (*supervisor, error) {
 	case p.Record.Restart == RestartNo || !p.ownsUnit():
 		return nil, nil
 	}
-	s := &supervisor{manager: p.held, unit: p.Record.Unit, user: p.Record.UnitUser}
+	s := &supervisor{manager: p.held, unit: p.Record.Unit, user: p.Record.UnitUser, nameless: p.pidFile == ""}
 	if s.manager == nil {
 		if err := s.connect(ctx); err != nil {
 			return nil, s.error(err)
@@ -64,7 +64,7 @@ func (p *Process) unrecordedSupervisor(ctx context.Context) (*supervisor, error)
 	}
 	asking, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	s := &supervisor{unit: unit, user: user, unrecorded: true}
+	s := &supervisor{unit: unit, user: user, nameless: true}
 	if s.connect(asking) != nil {
 		return nil, nil
 	}
@@ -127,7 +127,7 @@ func (s *supervisor) callOff(ctx context.Context) error {
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
-	if s.unrecorded { // while the unit is there nobody makes another one
+	if s.nameless { // while the unit is there nobody makes another one
 		_ = dropIn{s.unit, s.user}.remove()
 	}
 	if s.stop(ctx) == nil {

@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
-	"github.com/detachkit/detach/detach/internal/proc"
 	"github.com/detachkit/detach/detach/internal/service"
 )
 
@@ -102,7 +98,7 @@ func (c *conn) executed(ctx context.Context, s *service.Spec, result <-chan stri
 		if err := c.get(ctx, unitPath(s.Unit), serviceFace, "ExecMainPID", &pid); err != nil {
 			return 0, c.unanswered(s.Unit, err)
 		}
-		if pid > 0 && (result == nil || isExecuted(int(pid))) {
+		if pid > 0 && (result == nil || service.IsExecuted(int(pid))) {
 			return int(pid), nil
 		}
 		if pid == 0 {
@@ -116,17 +112,6 @@ func (c *conn) executed(ctx context.Context, s *service.Spec, result <-chan stri
 			return 0, c.failed(s.Unit, "failed")
 		}
 	}
-}
-
-// isExecuted tells whether a process is the program, and not yet what systemd
-// has forked or, since version 255, executed to become it.
-func isExecuted(pid int) bool {
-	stat, err := proc.ReadStat(pid)
-	if err != nil || !stat.Execed() {
-		return false
-	}
-	exe, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe") // of who may not know it is empty
-	return filepath.Base(exe) != "systemd-executor"
 }
 
 // isAnswer tells whether it is systemd, or the bus before it has passed on the
